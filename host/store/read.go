@@ -1,0 +1,306 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/holdfast/holdfast/host/clock"
+	"github.com/holdfast/holdfast/sdk/storage"
+)
+
+// tenure is one time of being active: what is remembered from it ends with it.
+type tenure struct {
+	cache *otter.Cache[string, entry]
+	lease atomic.Int64  // clock.Instant before which answers from memory are allowed
+	ended chan struct{} // closed by Shut
+
+	mu    sync.Mutex
+	fills map[string]*fill // guarded by mu; reads of the plugin under way
+}
+
+// entry is a sealed value as it is in the store, or the fact that there is none.
+type entry struct {
+	sealed []byte
+	absent bool
+}
+
+func (e entry) result() ([]byte, error) {
+	if e.absent {
+		return nil, storage.ErrNotFound
+	}
+	return e.sealed, nil
+}
+
+// fill is one read of the plugin that any number of requests wait for.
+type fill struct {
+	done  chan struct{}
+	stale bool // guarded by tenure.mu; a Commit of the key was sent meanwhile: do not remember the answer
+	entry entry
+	err   error
+}
+
+// fillTimeout bounds a read of the plugin that requests wait for. A request that
+// has less time leaves earlier.
+const fillTimeout = 10 * time.Second
+
+// listPage is how many names are asked of the plugin at a time: 10,000 names
+// of a hundred bytes fit its messages.
+const listPage = 10_000
+
+func newTenure(cacheBytes int) *tenure {
+	return &tenure{
+		cache: otter.Must(&otter.Options[string, entry]{
+			MaximumWeight: uint64(cacheBytes),
+			// 100 bytes for the bookkeeping of an entry.
+			Weigher: func(key string, e entry) uint32 { return uint32(len(key) + len(e.sealed) + 100) },
+		}),
+		ended: make(chan struct{}),
+		fills: map[string]*fill{},
+	}
+}
+
+// Get returns the value at key or storage.ErrNotFound. It may come from memory: the
+// answer to the client needs a Confirm after the request's last Get or List.
+func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
+	t, err := s.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e, ok := t.cache.GetIfPresent(key)
+	if !ok {
+		if e, err = s.miss(ctx, t, key); err != nil {
+			return nil, fmt.Errorf("read from storage: %w", err)
+		}
+	}
+	sealed, err := e.result()
+	if err != nil {
+		return nil, err
+	}
+	return s.cfg.Sealer.Open(key, sealed)
+}
+
+// miss asks the plugin, once for all who ask at the same time. A key of a
+// Commit in flight is either old or new; its outcome is awaited first.
+func (s *Store) miss(ctx context.Context, t *tenure, key string) (entry, error) {
+	f, err := s.joinFill(ctx, t, key)
+	if err != nil {
+		return entry{}, err
+	}
+	select {
+	case <-f.done:
+		return f.entry, f.err
+	case <-t.ended:
+		return entry{}, ErrNotActive
+	case <-ctx.Done():
+		return entry{}, ctx.Err()
+	}
+}
+
+// joinFill returns the fill of key that is under way, or starts one.
+func (s *Store) joinFill(ctx context.Context, t *tenure, key string) (*fill, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.awaitTurn(ctx, t, func() bool { return s.flight != nil && s.flight.touches(key) }); err != nil {
+		return nil, err
+	}
+	// No Commit of key is in flight, and none starts while s.mu is held.
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if f, ok := t.fills[key]; ok {
+		return f, nil
+	}
+	f := &fill{done: make(chan struct{})}
+	t.fills[key] = f
+	s.fills.Go(func() { s.fill(context.WithoutCancel(ctx), t, key, f) })
+	return f, nil
+}
+
+func (s *Store) fill(ctx context.Context, t *tenure, key string, f *fill) {
+	ctx, cancel := context.WithTimeout(ctx, fillTimeout)
+	defer cancel()
+	item, err := s.cfg.Reader.Get(ctx, key)
+	switch {
+	case err == nil:
+		f.entry = entry{sealed: item.Value}
+	case errors.Is(err, storage.ErrNotFound):
+		f.entry = entry{absent: true}
+	default:
+		f.err = err
+	}
+	t.mu.Lock()
+	if t.fills[key] == f {
+		delete(t.fills, key)
+	}
+	if f.err == nil && !f.stale {
+		t.cache.Set(key, f.entry)
+	}
+	t.mu.Unlock()
+	close(f.done)
+}
+
+// forget makes the fills of the keys in ops under way useless for those who ask
+// later. s.mu is held.
+func (t *tenure) forget(ops []storage.Op) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, op := range ops {
+		if f, ok := t.fills[op.Key]; ok {
+			f.stale = true
+			delete(t.fills, op.Key)
+		}
+	}
+}
+
+// remember puts the outcome of a Commit into the cache.
+func (t *tenure) remember(ops []storage.Op) {
+	for _, op := range ops {
+		t.cache.Set(op.Key, entry{sealed: op.Value, absent: op.Kind == storage.OpDelete})
+	}
+}
+
+// listing is a List under way: Commits of keys below its prefix are held back, so
+// that its pages are parts of one state.
+type listing struct{ prefix string }
+
+// List returns the names directly below prefix ("" or ending in "/") in byte order,
+// directories with a trailing slash, as they are at one moment. Like Get, it needs a
+// Confirm.
+func (s *Store) List(ctx context.Context, prefix string) ([]string, error) {
+	t, err := s.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := &listing{prefix: prefix}
+	if err := s.enter(ctx, t, l); err != nil {
+		return nil, err
+	}
+	defer s.leave(l)
+	var names []string
+	after := ""
+	for {
+		page, err := s.cfg.Reader.List(ctx, prefix, after, listPage)
+		if err != nil {
+			return nil, fmt.Errorf("list storage: %w", err)
+		}
+		names = append(names, page...)
+		if len(page) < listPage {
+			return names, nil
+		}
+		after = page[len(page)-1]
+	}
+}
+
+// enter waits until nothing below the prefix is in flight, nor has waited
+// for another List to end, and holds such writes back from then on.
+func (s *Store) enter(ctx context.Context, t *tenure, l *listing) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.awaitTurn(ctx, t, func() bool {
+		if s.flight != nil && s.flight.touchesBelow(l.prefix) {
+			return true
+		}
+		for _, w := range s.queue {
+			if w.heldBack && w.touchesBelow(l.prefix) {
+				return true
+			}
+		}
+		return false
+	})
+	if err == nil {
+		s.lists = append(s.lists, l)
+	}
+	return err
+}
+
+func (s *Store) leave(l *listing) {
+	s.mu.Lock()
+	for i := range s.lists {
+		if s.lists[i] == l {
+			s.lists = append(s.lists[:i], s.lists[i+1:]...)
+			break
+		}
+	}
+	wake := len(s.queue) > 0
+	s.nextTurn()
+	s.mu.Unlock()
+	if wake {
+		s.cfg.Wake()
+	}
+}
+
+// awaitTurn waits until busy returns false, which is called with s.mu held, as awaitTurn is.
+func (s *Store) awaitTurn(ctx context.Context, t *tenure, busy func() bool) error {
+	for busy() {
+		turn := s.turn
+		s.mu.Unlock()
+		var err error
+		select {
+		case <-turn:
+		case <-t.ended:
+			err = ErrNotActive
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		s.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nextTurn lets those go who wait for the flight or a List. s.mu is held.
+func (s *Store) nextTurn() {
+	close(s.turn)
+	s.turn = make(chan struct{})
+}
+
+// ask is a read that waits for the next Commit sent after it.
+type ask struct {
+	done chan struct{}
+	err  error // set before done is closed
+}
+
+// Confirm returns nil once this node is known to have been active, without a break
+// since Begin, at some moment after Confirm was called. Within the lease that
+// is known at once; otherwise, and always if strict, it takes a Commit sent
+// from now on. ErrNotActive: it is not, or nothing was heard from the store in time.
+func (s *Store) Confirm(ctx context.Context, strict bool) error {
+	t, err := s.current(ctx)
+	if err != nil {
+		return err
+	}
+	if !strict && !s.cfg.Strict && s.cfg.Now() < clock.Instant(t.lease.Load()) {
+		return nil
+	}
+	a := &ask{done: make(chan struct{})}
+	s.mu.Lock()
+	if s.tenure.Load() != t {
+		s.mu.Unlock()
+		return ErrNotActive
+	}
+	s.asks = append(s.asks, a)
+	s.mu.Unlock()
+	s.cfg.Wake()
+
+	hold := time.NewTimer(s.cfg.Hold)
+	defer hold.Stop()
+	select {
+	case <-a.done:
+		return a.err
+	case <-hold.C:
+		return fmt.Errorf("%w: the store did not confirm it for %v", ErrNotActive, s.cfg.Hold)
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrNotActive, ctx.Err())
+	}
+}
+
+// below reports whether key is at or below the directory prefix.
+func below(key, prefix string) bool { return strings.HasPrefix(key, prefix) }
