@@ -73,6 +73,7 @@ type Driver struct {
 	known    storage.Version // newest version heard of, whether its record could be opened or not
 	ops      []storage.Op    // of the Carry in flight
 	bytes    []byte          // the sealed record of the Commit in flight
+	looking  bool            // a read asked for by CheckRecord is under way
 	events   chan received
 	work     chan struct{}
 	check    chan struct{}
@@ -82,13 +83,14 @@ type Driver struct {
 
 // received is an event with what the state machine does not need.
 type received struct {
-	event Event
-	raw   []byte          // with Seen: the sealed record
-	seen  storage.Version // what a watch or check compared with; compared with known on arrival
-	hint  bool            // from a watch or check: useless if known has changed since
-	found storage.Version // the version of an unreadable record
-	cause error
-	done  chan<- struct{} // StepDown: closed when the node is no longer active
+	event  Event
+	raw    []byte          // with Seen: the sealed record
+	seen   storage.Version // what a watch or check compared with; compared with known on arrival
+	looked bool            // from CheckRecord
+	hint   bool            // from a watch or check: useless if known has changed since
+	found  storage.Version // the version of an unreadable record
+	cause  error
+	done   chan<- struct{} // StepDown: closed when the node is no longer active
 }
 
 // NewDriver returns a Driver for a node that knows nothing yet.
@@ -199,6 +201,9 @@ func (d *Driver) end() {
 
 // take runs one event through the protocol and carries the effects out.
 func (d *Driver) take(ctx context.Context, r received) error {
+	if r.looked {
+		d.looking = false
+	}
 	if r.hint && r.seen != d.known {
 		return nil // overtaken by something newer
 	}

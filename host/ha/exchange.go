@@ -59,12 +59,16 @@ func (d *Driver) watchOnce(ctx context.Context, seen storage.Version) received {
 	return r
 }
 
-// lookNow reads the record in the background.
+// lookNow reads the record in the background, one read at a time.
 func (d *Driver) lookNow(ctx context.Context) {
+	if d.looking {
+		return
+	}
+	d.looking = true
 	seen := d.known
 	d.tasks.Go(func() {
 		r := d.read(ctx, Tick{})
-		r.hint, r.seen = true, seen
+		r.hint, r.looked, r.seen = true, true, seen
 		d.deliver(ctx, r)
 	})
 }

@@ -2,10 +2,7 @@ package ha
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -14,35 +11,23 @@ import (
 	"github.com/holdfast/holdfast/sdk/storage"
 )
 
-// InstanceKey is where a node on a store without high availability shows that it lives.
-const InstanceKey = "hf/instance"
-
-// instance is the record at InstanceKey. It holds nothing secret and is stored in clear.
-type instance struct {
-	ID      string `json:"id"`
-	Counter uint64 `json:"counter"`
-}
-
 // forever is a lease that does not end: nobody can take over from an unfenced node.
 const forever = clock.Instant(1<<63 - 1)
 
-// Unfenced runs the one node of a store whose plugin has no HABackend. Nothing
-// keeps a second node from writing; the instance record is only there to
-// notice the mistake at the start.
+// Unfenced is to a store whose plugin has no HABackend what Driver is to one that
+// has: this node is active from the start, and its writes are not guarded.
 type Unfenced struct {
-	Backend storage.Backend
-	Timing  Timing
-	Log     Log
-	Logger  hclog.Logger
-	Changed func(Snapshot)
-
-	work chan struct{}
+	backend storage.Backend
+	log     Log
+	logger  hclog.Logger
+	changed func(Snapshot)
+	work    chan struct{}
+	since   time.Time
 }
 
-// NewUnfenced returns an Unfenced; work is sent to, without blocking, when its Log has something.
-func NewUnfenced(u Unfenced) *Unfenced {
-	u.work = make(chan struct{}, 1)
-	return &u
+// NewUnfenced returns an Unfenced; changed is called once, from Run.
+func NewUnfenced(b storage.Backend, log Log, logger hclog.Logger, changed func(Snapshot)) *Unfenced {
+	return &Unfenced{backend: b, log: log, logger: logger, changed: changed, work: make(chan struct{}, 1), since: time.Now()}
 }
 
 // Wake says that the Log has something to write. It never blocks.
@@ -53,100 +38,56 @@ func (u *Unfenced) Wake() {
 	}
 }
 
-// Run watches the instance record for six beats, refuses if it moves (ErrRefused), and is
-// active from then until ctx ends.
+// Snapshot returns the state, which is always the same.
+func (u *Unfenced) Snapshot() Snapshot {
+	return Snapshot{Role: Active, Since: u.since, Lease: forever, Reason: "the storage plugin has no high availability"}
+}
+
+// CheckRecord does nothing: there is no record.
+func (u *Unfenced) CheckRecord() {}
+
+// StepDown does nothing: there is nobody to hand over to.
+func (u *Unfenced) StepDown(context.Context, string, string) error { return nil }
+
+// Run writes what the Log has until ctx ends.
 func (u *Unfenced) Run(ctx context.Context) error {
-	before, err := u.observe(ctx)
-	if err != nil {
-		return err
-	}
-	pause(ctx, 6*u.Timing.Beat)
-	if ctx.Err() != nil {
-		return nil
-	}
-	after, err := u.observe(ctx)
-	if err != nil {
-		return err
-	}
-	if before != after {
-		return fmt.Errorf("%w: another node is running on this store, and the storage plugin has no high availability: stop one of the two", ErrRefused)
-	}
-	u.Log.Open()
-	u.Log.SetLease(forever)
-	u.Logger.Info("became active", "reason", "the storage plugin has no high availability")
-	u.Changed(Snapshot{Role: Active, Since: time.Now(), Lease: forever})
-	u.serve(ctx, instance{ID: rand.Text(), Counter: after.Counter})
-	u.Log.Shut()
-	return nil
-}
-
-// observe reads the instance record. An unreadable one is another node's.
-func (u *Unfenced) observe(ctx context.Context) (instance, error) {
-	rctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	item, err := u.Backend.Get(rctx, InstanceKey)
-	if errors.Is(err, storage.ErrNotFound) {
-		return instance{}, nil
-	}
-	if err != nil {
-		return instance{}, fmt.Errorf("read the instance record: %w", err)
-	}
-	var i instance
-	if err := json.Unmarshal(item.Value, &i); err != nil {
-		return instance{}, fmt.Errorf("%s in the store is not an instance record (%w): remove it if no other node runs", InstanceKey, err)
-	}
-	return i, nil
-}
-
-func (u *Unfenced) serve(ctx context.Context, self instance) {
-	beat := time.NewTicker(u.Timing.Beat)
-	defer beat.Stop()
+	u.log.Open()
+	u.log.SetLease(forever)
+	defer u.log.Shut()
+	s := u.Snapshot()
+	u.logger.Info("became active", "reason", s.Reason)
+	u.changed(s)
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-u.work:
-			u.write(ctx, u.Log.Take())
-		case <-beat.C:
-			self.Counter++
-			if err := u.show(ctx, self); err != nil && ctx.Err() == nil {
-				u.Logger.Warn("write the instance record", "error", err)
-			}
+			u.write(ctx, u.log.Take())
 		}
 	}
-}
-
-func (u *Unfenced) show(ctx context.Context, self instance) error {
-	value, err := json.Marshal(self)
-	if err != nil {
-		return err
-	}
-	wctx, cancel := context.WithTimeout(ctx, u.Timing.Lease/2)
-	defer cancel()
-	return u.Backend.Write(wctx, []storage.Op{storage.Put(InstanceKey, value)})
 }
 
 // write applies one batch. There is no way to settle an unknown outcome without a
 // guard, so it is told as it is.
 func (u *Unfenced) write(ctx context.Context, ops []storage.Op) {
 	if len(ops) == 0 {
-		u.Log.Resolve(Applied, nil)
+		u.log.Resolve(Applied, nil)
 		return
 	}
 	// A write that has begun is not given up because the node is asked to stop.
-	wctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*u.Timing.Lease)
+	wctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	err := u.Backend.Write(wctx, ops)
+	err := u.backend.Write(wctx, ops)
 	switch {
 	case err == nil:
-		u.Log.Resolve(Applied, nil)
+		u.log.Resolve(Applied, nil)
 	case storage.OutcomeOf(err) == storage.Unknown:
-		u.Logger.Warn("a write has an unknown outcome", "error", err)
-		u.Log.Resolve(Doubtful, err)
+		u.logger.Warn("a write has an unknown outcome", "error", err)
+		u.log.Resolve(Doubtful, err)
 	case errors.Is(err, storage.ErrTooLarge) || errors.Is(err, storage.ErrInvalidKey) || errors.Is(err, storage.ErrUnsupported):
-		u.Log.Resolve(Refused, err)
+		u.log.Resolve(Refused, err)
 	default:
-		u.Log.Resolve(Again, err)
+		u.log.Resolve(Again, err)
 		pause(ctx, retryPause)
 	}
 }

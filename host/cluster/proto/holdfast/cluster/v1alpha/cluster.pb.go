@@ -27,11 +27,13 @@ type ForwardRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"` // of the tenure the sender means; another one refuses before anything runs
 	Method        string                 `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"`
-	Path          string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`       // escaped, with the leading /v1/
-	Query         string                 `protobuf:"bytes,4,opt,name=query,proto3" json:"query,omitempty"`     // raw
-	Headers       []*Header              `protobuf:"bytes,5,rep,name=headers,proto3" json:"headers,omitempty"` // those the receiver's API reads, nothing else
+	Path          string                 `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`   // below /v1/, decoded and checked by the sender
+	Query         string                 `protobuf:"bytes,4,opt,name=query,proto3" json:"query,omitempty"` // raw
+	Token         string                 `protobuf:"bytes,5,opt,name=token,proto3" json:"token,omitempty"`
 	Body          []byte                 `protobuf:"bytes,6,opt,name=body,proto3" json:"body,omitempty"`
-	RemoteAddr    string                 `protobuf:"bytes,7,opt,name=remote_addr,json=remoteAddr,proto3" json:"remote_addr,omitempty"` // of the client, as the sender saw it
+	RemoteAddr    string                 `protobuf:"bytes,7,opt,name=remote_addr,json=remoteAddr,proto3" json:"remote_addr,omitempty"`  // of the client, as the sender saw it
+	Strict        bool                   `protobuf:"varint,8,opt,name=strict,proto3" json:"strict,omitempty"`                           // the client demands that the store confirms the answer
+	MergePatch    bool                   `protobuf:"varint,9,opt,name=merge_patch,json=mergePatch,proto3" json:"merge_patch,omitempty"` // the body is a JSON merge patch
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -94,11 +96,11 @@ func (x *ForwardRequest) GetQuery() string {
 	return ""
 }
 
-func (x *ForwardRequest) GetHeaders() []*Header {
+func (x *ForwardRequest) GetToken() string {
 	if x != nil {
-		return x.Headers
+		return x.Token
 	}
-	return nil
+	return ""
 }
 
 func (x *ForwardRequest) GetBody() []byte {
@@ -115,73 +117,35 @@ func (x *ForwardRequest) GetRemoteAddr() string {
 	return ""
 }
 
-type Header struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Values        []string               `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Header) Reset() {
-	*x = Header{}
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Header) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Header) ProtoMessage() {}
-
-func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[1]
+func (x *ForwardRequest) GetStrict() bool {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.Strict
 	}
-	return mi.MessageOf(x)
+	return false
 }
 
-// Deprecated: Use Header.ProtoReflect.Descriptor instead.
-func (*Header) Descriptor() ([]byte, []int) {
-	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *Header) GetName() string {
+func (x *ForwardRequest) GetMergePatch() bool {
 	if x != nil {
-		return x.Name
+		return x.MergePatch
 	}
-	return ""
-}
-
-func (x *Header) GetValues() []string {
-	if x != nil {
-		return x.Values
-	}
-	return nil
+	return false
 }
 
 type ForwardResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Set when the request has provably not run here; the other fields are empty then.
-	Refused       bool      `protobuf:"varint,1,opt,name=refused,proto3" json:"refused,omitempty"`
-	Epoch         uint64    `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"` // of the receiver's view when refused, so that the sender can tell which of the two is behind
-	Status        int32     `protobuf:"varint,3,opt,name=status,proto3" json:"status,omitempty"`
-	Headers       []*Header `protobuf:"bytes,4,rep,name=headers,proto3" json:"headers,omitempty"`
-	Body          []byte    `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
+	Refused       bool   `protobuf:"varint,1,opt,name=refused,proto3" json:"refused,omitempty"`
+	Epoch         uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"` // of the receiver's view when refused, so that the sender can tell which of the two is behind
+	Status        int32  `protobuf:"varint,3,opt,name=status,proto3" json:"status,omitempty"`
+	Body          []byte `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	RetryAfter    int32  `protobuf:"varint,5,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"` // seconds; 0 = not said
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ForwardResponse) Reset() {
 	*x = ForwardResponse{}
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[2]
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -193,7 +157,7 @@ func (x *ForwardResponse) String() string {
 func (*ForwardResponse) ProtoMessage() {}
 
 func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[2]
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -206,7 +170,7 @@ func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardResponse.ProtoReflect.Descriptor instead.
 func (*ForwardResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{2}
+	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *ForwardResponse) GetRefused() bool {
@@ -230,13 +194,6 @@ func (x *ForwardResponse) GetStatus() int32 {
 	return 0
 }
 
-func (x *ForwardResponse) GetHeaders() []*Header {
-	if x != nil {
-		return x.Headers
-	}
-	return nil
-}
-
 func (x *ForwardResponse) GetBody() []byte {
 	if x != nil {
 		return x.Body
@@ -244,9 +201,17 @@ func (x *ForwardResponse) GetBody() []byte {
 	return nil
 }
 
+func (x *ForwardResponse) GetRetryAfter() int32 {
+	if x != nil {
+		return x.RetryAfter
+	}
+	return 0
+}
+
+// Member says who a standby is. No field is longer than 1 KiB.
 type Member struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
-	InstanceId     string                 `protobuf:"bytes,1,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	InstanceId     string                 `protobuf:"bytes,1,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"` // the one in the sender's certificate
 	Hostname       string                 `protobuf:"bytes,2,opt,name=hostname,proto3" json:"hostname,omitempty"`
 	ApiAddress     string                 `protobuf:"bytes,3,opt,name=api_address,json=apiAddress,proto3" json:"api_address,omitempty"`
 	ClusterAddress string                 `protobuf:"bytes,4,opt,name=cluster_address,json=clusterAddress,proto3" json:"cluster_address,omitempty"`
@@ -257,7 +222,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[3]
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -269,7 +234,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[3]
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -282,7 +247,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{3}
+	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Member) GetInstanceId() string {
@@ -329,7 +294,7 @@ type AttachRequest struct {
 
 func (x *AttachRequest) Reset() {
 	*x = AttachRequest{}
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[4]
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -341,7 +306,7 @@ func (x *AttachRequest) String() string {
 func (*AttachRequest) ProtoMessage() {}
 
 func (x *AttachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[4]
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -354,7 +319,7 @@ func (x *AttachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachRequest.ProtoReflect.Descriptor instead.
 func (*AttachRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{4}
+	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *AttachRequest) GetMember() *Member {
@@ -364,9 +329,11 @@ func (x *AttachRequest) GetMember() *Member {
 	return nil
 }
 
+// AttachResponse answers an AttachRequest, or carries a notice, or both.
 type AttachResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The term record has changed or is about to: read it now instead of waiting for the watch.
+	// Set in the first answer on every stream too, for a notice may have been missed before it.
 	CheckRecord   bool `protobuf:"varint,1,opt,name=check_record,json=checkRecord,proto3" json:"check_record,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -374,7 +341,7 @@ type AttachResponse struct {
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[5]
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -386,7 +353,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[5]
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -399,7 +366,7 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{5}
+	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AttachResponse) GetCheckRecord() bool {
@@ -413,25 +380,26 @@ var File_holdfast_cluster_v1alpha_cluster_proto protoreflect.FileDescriptor
 
 const file_holdfast_cluster_v1alpha_cluster_proto_rawDesc = "" +
 	"\n" +
-	"&holdfast/cluster/v1alpha/cluster.proto\x12\x18holdfast.cluster.v1alpha\"\xd9\x01\n" +
+	"&holdfast/cluster/v1alpha/cluster.proto\x12\x18holdfast.cluster.v1alpha\"\xec\x01\n" +
 	"\x0eForwardRequest\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12\x12\n" +
 	"\x04path\x18\x03 \x01(\tR\x04path\x12\x14\n" +
-	"\x05query\x18\x04 \x01(\tR\x05query\x12:\n" +
-	"\aheaders\x18\x05 \x03(\v2 .holdfast.cluster.v1alpha.HeaderR\aheaders\x12\x12\n" +
+	"\x05query\x18\x04 \x01(\tR\x05query\x12\x14\n" +
+	"\x05token\x18\x05 \x01(\tR\x05token\x12\x12\n" +
 	"\x04body\x18\x06 \x01(\fR\x04body\x12\x1f\n" +
 	"\vremote_addr\x18\a \x01(\tR\n" +
-	"remoteAddr\"4\n" +
-	"\x06Header\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06values\x18\x02 \x03(\tR\x06values\"\xa9\x01\n" +
+	"remoteAddr\x12\x16\n" +
+	"\x06strict\x18\b \x01(\bR\x06strict\x12\x1f\n" +
+	"\vmerge_patch\x18\t \x01(\bR\n" +
+	"mergePatch\"\x8e\x01\n" +
 	"\x0fForwardResponse\x12\x18\n" +
 	"\arefused\x18\x01 \x01(\bR\arefused\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x16\n" +
-	"\x06status\x18\x03 \x01(\x05R\x06status\x12:\n" +
-	"\aheaders\x18\x04 \x03(\v2 .holdfast.cluster.v1alpha.HeaderR\aheaders\x12\x12\n" +
-	"\x04body\x18\x05 \x01(\fR\x04body\"\xa9\x01\n" +
+	"\x06status\x18\x03 \x01(\x05R\x06status\x12\x12\n" +
+	"\x04body\x18\x04 \x01(\fR\x04body\x12\x1f\n" +
+	"\vretry_after\x18\x05 \x01(\x05R\n" +
+	"retryAfter\"\xa9\x01\n" +
 	"\x06Member\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x1a\n" +
@@ -460,28 +428,25 @@ func file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP() []byte {
 	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescData
 }
 
-var file_holdfast_cluster_v1alpha_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_holdfast_cluster_v1alpha_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_holdfast_cluster_v1alpha_cluster_proto_goTypes = []any{
 	(*ForwardRequest)(nil),  // 0: holdfast.cluster.v1alpha.ForwardRequest
-	(*Header)(nil),          // 1: holdfast.cluster.v1alpha.Header
-	(*ForwardResponse)(nil), // 2: holdfast.cluster.v1alpha.ForwardResponse
-	(*Member)(nil),          // 3: holdfast.cluster.v1alpha.Member
-	(*AttachRequest)(nil),   // 4: holdfast.cluster.v1alpha.AttachRequest
-	(*AttachResponse)(nil),  // 5: holdfast.cluster.v1alpha.AttachResponse
+	(*ForwardResponse)(nil), // 1: holdfast.cluster.v1alpha.ForwardResponse
+	(*Member)(nil),          // 2: holdfast.cluster.v1alpha.Member
+	(*AttachRequest)(nil),   // 3: holdfast.cluster.v1alpha.AttachRequest
+	(*AttachResponse)(nil),  // 4: holdfast.cluster.v1alpha.AttachResponse
 }
 var file_holdfast_cluster_v1alpha_cluster_proto_depIdxs = []int32{
-	1, // 0: holdfast.cluster.v1alpha.ForwardRequest.headers:type_name -> holdfast.cluster.v1alpha.Header
-	1, // 1: holdfast.cluster.v1alpha.ForwardResponse.headers:type_name -> holdfast.cluster.v1alpha.Header
-	3, // 2: holdfast.cluster.v1alpha.AttachRequest.member:type_name -> holdfast.cluster.v1alpha.Member
-	0, // 3: holdfast.cluster.v1alpha.Cluster.Forward:input_type -> holdfast.cluster.v1alpha.ForwardRequest
-	4, // 4: holdfast.cluster.v1alpha.Cluster.Attach:input_type -> holdfast.cluster.v1alpha.AttachRequest
-	2, // 5: holdfast.cluster.v1alpha.Cluster.Forward:output_type -> holdfast.cluster.v1alpha.ForwardResponse
-	5, // 6: holdfast.cluster.v1alpha.Cluster.Attach:output_type -> holdfast.cluster.v1alpha.AttachResponse
-	5, // [5:7] is the sub-list for method output_type
-	3, // [3:5] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	2, // 0: holdfast.cluster.v1alpha.AttachRequest.member:type_name -> holdfast.cluster.v1alpha.Member
+	0, // 1: holdfast.cluster.v1alpha.Cluster.Forward:input_type -> holdfast.cluster.v1alpha.ForwardRequest
+	3, // 2: holdfast.cluster.v1alpha.Cluster.Attach:input_type -> holdfast.cluster.v1alpha.AttachRequest
+	1, // 3: holdfast.cluster.v1alpha.Cluster.Forward:output_type -> holdfast.cluster.v1alpha.ForwardResponse
+	4, // 4: holdfast.cluster.v1alpha.Cluster.Attach:output_type -> holdfast.cluster.v1alpha.AttachResponse
+	3, // [3:5] is the sub-list for method output_type
+	1, // [1:3] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_cluster_v1alpha_cluster_proto_init() }
@@ -495,7 +460,7 @@ func file_holdfast_cluster_v1alpha_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_cluster_v1alpha_cluster_proto_rawDesc), len(file_holdfast_cluster_v1alpha_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

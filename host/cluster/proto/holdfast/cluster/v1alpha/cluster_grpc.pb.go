@@ -35,7 +35,8 @@ type ClusterClient interface {
 	// not active refuses, it never forwards on.
 	Forward(ctx context.Context, in *ForwardRequest, opts ...grpc.CallOption) (*ForwardResponse, error)
 	// Attach is held open by a standby to the active node: it announces the standby, and
-	// carries notices back.
+	// carries notices back. The standby sends an echo every second and each message is
+	// answered, so both ends notice a peer that is frozen while its kernel lives.
 	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AttachRequest, AttachResponse], error)
 }
 
@@ -80,7 +81,8 @@ type ClusterServer interface {
 	// not active refuses, it never forwards on.
 	Forward(context.Context, *ForwardRequest) (*ForwardResponse, error)
 	// Attach is held open by a standby to the active node: it announces the standby, and
-	// carries notices back.
+	// carries notices back. The standby sends an echo every second and each message is
+	// answered, so both ends notice a peer that is frozen while its kernel lives.
 	Attach(grpc.BidiStreamingServer[AttachRequest, AttachResponse]) error
 	mustEmbedUnimplementedClusterServer()
 }
