@@ -1,0 +1,15 @@
+//go:build !linux
+
+// Package orphan tells a plugin that the host that started it is dead.
+package orphan
+
+import (
+	"context"
+	"errors"
+)
+
+// Wait is for Linux, which has pidfds. Elsewhere a plugin does not notice that its
+// host was killed; the host's own attempt to stop it is all there is.
+func Wait(context.Context, int) error {
+	return errors.New("pidfds are a feature of Linux; this plugin will not notice that its host died")
+}
