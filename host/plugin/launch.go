@@ -1,0 +1,209 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
+
+	"github.com/holdfast/holdfast/sdk/wire"
+)
+
+// explainWait is how long the end of a process is awaited to explain an error on the
+// connection to it.
+const explainWait = 250 * time.Millisecond
+
+// process is a plugin that we started. It is a peer.
+type process struct {
+	path    string
+	runner  *processRunner
+	client  *goplugin.Client
+	sockets *socketDir
+	conn    *grpc.ClientConn
+}
+
+// launch finds the program of spec, starts it and connects to it. On an error
+// nothing of it is left.
+func launch(ctx context.Context, spec Spec, log hclog.Logger) (*process, error) {
+	prog, err := find(spec)
+	if err != nil {
+		return nil, fmt.Errorf("find plugin: %w", err)
+	}
+	defer prog.close()
+	sockets, err := newSocketDir()
+	if err != nil {
+		return nil, fmt.Errorf("start plugin: %w", err)
+	}
+	p := &process{path: prog.path, runner: newProcessRunner(spec, prog, log), sockets: sockets}
+	p.client = goplugin.NewClient(p.clientConfig(ctx, spec, log))
+	if err := p.start(ctx); err != nil {
+		p.stop(0)
+		return nil, fmt.Errorf("start plugin %s: %w", prog.path, err)
+	}
+	log.Info("plugin started", "path", prog.path, "pid", p.runner.ID())
+	return p, nil
+}
+
+func (p *process) clientConfig(ctx context.Context, spec Spec, log hclog.Logger) *goplugin.ClientConfig {
+	timeout := spec.startTimeout()
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, max(time.Until(deadline), time.Millisecond)) // zero would be a minute
+	}
+	printed := func(line []byte) { log.Info("plugin printed", "line", string(line)) }
+	return &goplugin.ClientConfig{
+		HandshakeConfig: goplugin.HandshakeConfig{
+			ProtocolVersion:  wire.ProtocolVersion,
+			MagicCookieKey:   wire.CookieKey,
+			MagicCookieValue: wire.CookieValue,
+		},
+		VersionedPlugins: map[int]goplugin.PluginSet{wire.ProtocolVersion: {}}, // we use the connection itself
+		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
+		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
+			p.runner.cmd.Env = append(p.runner.cmd.Env, cmd.Env...)
+			return p.runner, nil
+		},
+		SkipHostEnv:      true,
+		StartTimeout:     timeout,
+		SyncStdout:       &lineWriter{line: printed}, // what it prints after its handshake
+		SyncStderr:       &lineWriter{line: printed},
+		Logger:           hclog.NewNullLogger(), // we log each fact ourselves
+		GRPCDialOptions:  wire.DialOptions(),
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: p.sockets.path},
+	}
+}
+
+// start returns once the process is connected. go-plugin takes no context: when ctx
+// ends the process is killed, and with it ends whatever go-plugin waits for.
+func (p *process) start(ctx context.Context) error {
+	defer context.AfterFunc(ctx, p.runner.kill)()
+	if _, err := p.client.Start(); err != nil {
+		return p.launchError(ctx, err)
+	}
+	protocol, err := p.client.Client()
+	if err != nil {
+		return p.explain(err)
+	}
+	client, ok := protocol.(*goplugin.GRPCClient)
+	if !ok {
+		return fmt.Errorf("plugin client is a %T", protocol)
+	}
+	p.conn = client.Conn
+	return nil
+}
+
+// launchError says in one line why the plugin did not start. err is go-plugin's word,
+// the last resort.
+func (p *process) launchError(ctx context.Context, err error) error {
+	r := p.runner
+	r.mu.Lock()
+	startErr, handshake, reaped, killed := r.startErr, r.handshake, r.reaped, r.killed
+	r.mu.Unlock()
+	switch {
+	case startErr != nil:
+		return explainExec(startErr)
+	case handshake != "":
+		if problem := checkHandshake(handshake); problem != nil {
+			return problem
+		}
+		return p.explain(err)
+	case ctx.Err() != nil:
+		return p.quoting(fmt.Errorf("no handshake before the attempt was stopped: %w", context.Cause(ctx)))
+	case reaped && !killed:
+		return p.quoting(fmt.Errorf("it ended before its handshake (%s)", r.cmd.ProcessState))
+	case killed:
+		return p.quoting(errors.New("no handshake in time; is it a Holdfast storage plugin?"))
+	default:
+		return err
+	}
+}
+
+// explainExec names the usual reasons why a file that looks executable is not.
+func explainExec(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOEXEC):
+		return fmt.Errorf("not a program for this machine, or a script without #! line: %w", err)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("the interpreter or the dynamic loader that it names is missing: %w", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("not executable by this user, or on a file system mounted noexec: %w", err)
+	default:
+		return err
+	}
+}
+
+// checkHandshake reports why a handshake line is not what this host speaks, if it is
+// not. Its fields are: core version, our version, network, address, protocol.
+func checkHandshake(line string) error {
+	fields := strings.Split(strings.TrimSpace(line), "|")
+	core, coreErr := strconv.Atoi(fields[0])
+	version, versionErr := strconv.Atoi(fields[1])
+	if err := errors.Join(coreErr, versionErr); err != nil {
+		return fmt.Errorf("read its handshake: %w", err)
+	}
+	switch {
+	case core != goplugin.CoreProtocolVersion:
+		return fmt.Errorf("plugin uses version %d of the go-plugin handshake, this host version %d: rebuild the plugin",
+			core, goplugin.CoreProtocolVersion)
+	case version > wire.ProtocolVersion:
+		return fmt.Errorf("plugin speaks protocol %d, this host speaks %d: upgrade the host", version, wire.ProtocolVersion)
+	case version < wire.ProtocolVersion:
+		return fmt.Errorf("plugin speaks protocol %d, this host speaks %d: upgrade the plugin", version, wire.ProtocolVersion)
+	case fields[2] != "unix":
+		return fmt.Errorf("plugin listens on %s: want a unix socket in $PLUGIN_UNIX_SOCKET_DIR", fields[2])
+	case len(fields) < 5 || fields[4] != string(goplugin.ProtocolGRPC):
+		return errors.New("plugin does not say that it speaks gRPC: want grpc as the fifth field of its handshake")
+	}
+	return nil
+}
+
+// quoting adds the plugin's last words to err.
+func (p *process) quoting(err error) error {
+	if quote := p.runner.stderr.quote(); quote != "" {
+		return fmt.Errorf("%w; its last words: %s", err, quote)
+	}
+	return err
+}
+
+func (p *process) connection() *grpc.ClientConn { return p.conn }
+
+func (p *process) gone() <-chan struct{} { return p.runner.done }
+
+func (p *process) where() (path string, pid int) { return p.path, p.runner.cmd.Process.Pid }
+
+func (p *process) lastWill() bool { return p.runner.lastWill }
+
+// explain adds how the process ended to err, if it did or does so now.
+func (p *process) explain(err error) error {
+	timer := time.NewTimer(explainWait)
+	defer timer.Stop()
+	select {
+	case <-p.runner.done:
+		return p.quoting(fmt.Errorf("%w; its process ended (%s)", err, p.runner.cmd.ProcessState))
+	case <-timer.C:
+		return err
+	}
+}
+
+// stop asks the process to end, kills it when grace is over, and waits until nothing
+// is left of it: process, descendants in its group, sockets.
+func (p *process) stop(grace time.Duration) {
+	if grace > 0 {
+		defer time.AfterFunc(grace, p.runner.kill).Stop()
+	} else {
+		p.runner.kill()
+	}
+	p.client.Kill()
+	if err := p.sockets.remove(); err != nil {
+		p.runner.log.Warn("plugin socket directory not removed", "dir", p.sockets.path, "error", err)
+	}
+}

@@ -1,0 +1,66 @@
+// Package plugin runs storage backends that are programs of their own. It finds the
+// program, checks that nobody else may replace it, starts it with an empty
+// environment, talks gRPC to it over a private unix socket, and replaces the
+// process when it dies or freezes. What the rest of the host sees is a [Storage].
+package plugin
+
+import "time"
+
+// Spec says which plugin to run and how. The zero value of each field but Type is
+// usable: a plugin then comes from Directory, is not pinned and gets no arguments.
+type Spec struct {
+	// Type is the storage type; it names the program, holdfast-storage-<Type>, and
+	// must be the name by which the plugin describes itself.
+	Type string
+	// Directory holds the plugins. It and the programs must belong to root or to the
+	// user of this process and must be writable by nobody else.
+	Directory string
+	// Command replaces the program of Type: a path, relative to Directory or
+	// absolute. An absolute one is held to the same rules in its own directory.
+	Command string
+	Args    []string
+	// Env is, as NAME=value, all of the environment that the plugin gets besides the
+	// variables of the plugin protocol. Nothing is taken from this process.
+	Env []string
+	// SHA256 pins the program, in hex. Empty means not pinned.
+	SHA256 string
+	// Attach is the address, unix:///path, of a plugin that runs already. Nothing is
+	// started then, and Directory, Command, Args, Env and SHA256 do not matter.
+	Attach string
+	// Options are the storage stanza: name to string, bool, number or list of strings.
+	Options map[string]any
+	// StartTimeout bounds the time from starting the program to its handshake; zero
+	// means 5 s.
+	StartTimeout time.Duration
+}
+
+// Info is a snapshot of what runs.
+type Info struct {
+	Name     string // as the plugin describes itself
+	Version  string // of the plugin
+	SDK      string // what it was built with
+	Path     string // of the program, or the address attached to
+	PID      int    // 0 while it is down and when attached
+	Restarts int    // how often it was replaced or attached to again
+	LastWill bool   // the plugin can tell when this process is dead
+	// LastError is why it is down, or was last; nil if it never was.
+	LastError error
+}
+
+const (
+	// programPrefix and the type are the file name of a plugin.
+	programPrefix = "holdfast-storage-"
+
+	defaultStartTimeout = 5 * time.Second
+
+	// openTimeout bounds everything between finding the program and a configured
+	// backend, when the caller's context leaves more time.
+	openTimeout = 30 * time.Second
+)
+
+func (s Spec) startTimeout() time.Duration {
+	if s.StartTimeout > 0 {
+		return s.StartTimeout
+	}
+	return defaultStartTimeout
+}

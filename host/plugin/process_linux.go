@@ -1,0 +1,34 @@
+package plugin
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// executesDescriptors: /proc/self/fd/N can be executed.
+const executesDescriptors = true
+
+// hostDescriptor returns a descriptor of this very process, which a plugin inherits
+// to learn for certain that it is dead. A plugin must not ask for its parent
+// instead: a wrapper may stand between.
+func hostDescriptor() (*os.File, error) {
+	fd, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		return nil, fmt.Errorf("open a descriptor of this process: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "pidfd"), nil
+}
+
+// awaitExit returns when the child pid has ended, and leaves it to be reaped: until
+// then nobody else can get its process id or group.
+func awaitExit(pid int) error {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}

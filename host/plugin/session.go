@@ -1,0 +1,208 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+
+	pb "github.com/holdfast/holdfast/sdk/proto/holdfast/storage/v1alpha"
+	"github.com/holdfast/holdfast/sdk/storage"
+	"github.com/holdfast/holdfast/sdk/wire"
+)
+
+const (
+	// A plugin that is frozen, or that does not answer for another reason, gives no sign
+	// but this: it is replaced when two pings in a row fail.
+	pingInterval = 500 * time.Millisecond
+	pingTimeout  = time.Second
+	pingFailures = 2
+
+	// stopGrace is how long a plugin may take to end when asked to.
+	stopGrace = 2 * time.Second
+)
+
+var (
+	// errWrongPlugin: another plugin is there than the one asked for. Trying again does
+	// not mend it.
+	errWrongPlugin = errors.New("wrong plugin")
+	// errGone: the process has ended, or the connection to the plugin has.
+	errGone = errors.New("plugin gone")
+)
+
+// peer is a plugin that can be talked to: a process, or an attachment.
+type peer interface {
+	connection() *grpc.ClientConn
+	gone() <-chan struct{}         // closed when it has ended; nil if that can not be known
+	where() (path string, pid int) // pid 0: not known
+	lastWill() bool                // it holds a descriptor of this process
+	explain(err error) error       // adds how it ended, if it has
+	stop(grace time.Duration)      // returns when nothing is left of it; within seconds
+}
+
+// session is one run of the plugin with a backend configured in it. It fails once, for
+// good.
+type session struct {
+	peer    peer
+	client  *wire.Client
+	desc    wire.Description
+	backend *wire.Backend
+
+	failOnce sync.Once
+	failed   chan struct{} // closed by fail
+	reason   error         // set before failed is closed
+}
+
+// connect starts or attaches to the plugin, checks that it is the one asked for, and
+// configures it. On an error nothing is left running.
+func connect(ctx context.Context, spec Spec, options []byte, log hclog.Logger) (*session, error) {
+	var p peer
+	var err error
+	if spec.Attach != "" {
+		p, err = attach(spec.Attach)
+	} else {
+		p, err = launch(ctx, spec, log)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := &session{
+		peer:   p,
+		client: wire.NewClient(conn{p.connection()}, spec.Type),
+		failed: make(chan struct{}),
+	}
+	if err := s.configure(ctx, spec, options); err != nil {
+		if errors.Is(err, storage.ErrUnavailable) {
+			err = p.explain(err)
+		}
+		p.stop(0)
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *session) configure(ctx context.Context, spec Spec, options []byte) error {
+	desc, err := s.client.Describe(ctx)
+	if errors.Is(err, storage.ErrUnsupported) {
+		return fmt.Errorf("describe plugin: it does not serve %s: upgrade the plugin: %w",
+			pb.Plugin_ServiceDesc.ServiceName, err)
+	}
+	if err != nil {
+		return fmt.Errorf("describe plugin: %w", err)
+	}
+	if err := checkDescription(desc, spec.Type); err != nil {
+		return fmt.Errorf("check plugin: %w", err)
+	}
+	backend, err := s.client.Configure(ctx, options)
+	if err != nil {
+		return fmt.Errorf("configure plugin: %w", err)
+	}
+	s.desc, s.backend = desc, backend
+	return nil
+}
+
+// checkDescription reports why the plugin is not the one that was asked for.
+func checkDescription(desc wire.Description, want string) error {
+	if !slices.Contains(desc.Services, pb.Backend_ServiceDesc.ServiceName) {
+		return fmt.Errorf("%w: it speaks %s, this host speaks %s: upgrade the older of the two",
+			errWrongPlugin, strings.Join(desc.Services, ", "), pb.Backend_ServiceDesc.ServiceName)
+	}
+	if desc.Name != want {
+		return fmt.Errorf("%w: it describes itself as %q, want %q: a file was renamed or a command points to another plugin",
+			errWrongPlugin, desc.Name, want)
+	}
+	return nil
+}
+
+// usable reports whether a call may be made. It is false as soon as the
+// connection is gone, before anybody has learnt why.
+func (s *session) usable() bool {
+	select {
+	case <-s.failed:
+		return false
+	default:
+		return s.peer.connection().GetState() == connectivity.Ready
+	}
+}
+
+// fail ends the session, which has to be replaced because of err.
+func (s *session) fail(err error) {
+	s.failOnce.Do(func() {
+		s.reason = err
+		close(s.failed)
+	})
+}
+
+// run watches over the session until it fails or ctx ends, and returns why.
+func (s *session) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var watchers sync.WaitGroup
+	defer watchers.Wait()
+	defer cancel()
+	watchers.Go(func() { s.watchPings(ctx) })
+	watchers.Go(func() { s.watchConnection(ctx) })
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.peer.gone():
+		s.fail(errGone)
+	case <-s.failed:
+	}
+	if errors.Is(s.reason, errGone) {
+		return s.peer.explain(s.reason)
+	}
+	return s.reason
+}
+
+func (s *session) watchPings(ctx context.Context) {
+	ticker := time.NewTicker(pingInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		var err error
+		for range pingFailures {
+			if err = s.ping(ctx); err == nil {
+				break
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			s.fail(fmt.Errorf("plugin does not answer: %w", err))
+			return
+		}
+	}
+}
+
+func (s *session) ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	return s.client.Ping(ctx)
+}
+
+// watchConnection fails the session at the first change of the connection, also one that
+// gRPC mends by itself: calls that saw it wait for a new session.
+func (s *session) watchConnection(ctx context.Context) {
+	if s.peer.connection().WaitForStateChange(ctx, connectivity.Ready) {
+		s.fail(errGone)
+	}
+}
+
+// close frees the backend and ends the peer, both within seconds.
+func (s *session) close() error {
+	err := s.backend.Close()
+	s.peer.stop(stopGrace)
+	if err != nil {
+		return fmt.Errorf("close storage plugin: %w", err)
+	}
+	return nil
+}
