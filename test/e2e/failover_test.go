@@ -1,0 +1,199 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"github.com/holdfast/holdfast/test/harness"
+	"github.com/holdfast/holdfast/test/servers"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
+
+// consulStanza is the storage stanza for a Consul server.
+func consulStanza(s *servers.ConsulServer) string {
+	return fmt.Sprintf("storage \"consul\" {\n  address = %q\n}", s.Address)
+}
+
+// writer writes a new key every 20 ms through one node, each request once, and keeps what
+// was acknowledged, failed and left unknown.
+type writer struct {
+	client *api.Client
+
+	mu      sync.Mutex
+	acked   []int       // guarded by mu
+	times   []time.Time // guarded by mu; of the acknowledgements
+	refused int         // guarded by mu; 503: provably not run
+	unknown int         // guarded by mu
+	errs    []error     // guarded by mu; anything else
+}
+
+func (w *writer) run(ctx context.Context) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	var requests sync.WaitGroup
+	defer requests.Wait()
+	for i := 0; ; i++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			requests.Go(func() { w.write(context.WithoutCancel(ctx), i) })
+		}
+	}
+}
+
+func (w *writer) write(ctx context.Context, i int) {
+	_, err := w.client.Logical().WriteWithContext(ctx, fmt.Sprintf("kv/w/%d", i), map[string]any{"n": i})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var response *api.ResponseError
+	switch {
+	case err == nil:
+		w.acked = append(w.acked, i)
+		w.times = append(w.times, time.Now())
+	case errors.As(err, &response) && response.StatusCode == http.StatusServiceUnavailable:
+		w.refused++
+	case errors.As(err, &response) && response.StatusCode == http.StatusGatewayTimeout:
+		w.unknown++
+	default:
+		w.errs = append(w.errs, err)
+	}
+}
+
+func (w *writer) ackedSince(t time.Time) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, at := range w.times {
+		if at.After(t) {
+			n++
+		}
+	}
+	return n
+}
+
+// gap returns the longest time between two acknowledgements from fault on.
+func (w *writer) gap(fault time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	longest, last := time.Duration(0), fault
+	for _, at := range slices.SortedFunc(slices.Values(w.times), time.Time.Compare) {
+		if at.After(fault) {
+			longest, last = max(longest, at.Sub(last)), at
+		}
+	}
+	return longest
+}
+
+// TestFailover loses the active node, or its plugin, in several ways while a client
+// writes through a standby. Nothing that was acknowledged may be lost, and writes must
+// succeed again; in an orderly hand-over no request may fail.
+func TestFailover(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		fault    func(t *testing.T, c *harness.Cluster, active *harness.Node)
+		sameTerm bool // the active node stays
+		orderly  bool // no request through another node fails
+	}{
+		{name: "step-down", orderly: true, fault: func(t *testing.T, c *harness.Cluster, active *harness.Node) {
+			if err := active.Client(c.RootToken).Sys().StepDown(); err != nil {
+				t.Error(err)
+			}
+		}},
+		{name: "SIGTERM", orderly: true, fault: func(t *testing.T, _ *harness.Cluster, active *harness.Node) {
+			if code := active.Stop(); code != 0 {
+				t.Errorf("exit code %d after SIGTERM, want 0", code)
+			}
+		}},
+		{name: "kill -9 of the plugin", sameTerm: true, fault: func(_ *testing.T, _ *harness.Cluster, active *harness.Node) {
+			active.KillPlugin()
+		}},
+		{name: "kill -9 of the host", fault: func(_ *testing.T, _ *harness.Cluster, active *harness.Node) {
+			active.Kill()
+		}},
+		{name: "kill -9 of both", fault: func(_ *testing.T, _ *harness.Cluster, active *harness.Node) {
+			active.KillBoth()
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := harness.NewCluster(t, 3, consulStanza(servers.Consul(t)))
+			c.Mount("kv", "1")
+			active, standby := c.Active(), c.Standbys()[0]
+			epoch := epochOf(t, standby)
+
+			w := &writer{client: standby.Client(c.RootToken)}
+			ctx, stop := context.WithCancel(t.Context())
+			var writing sync.WaitGroup
+			writing.Go(func() { w.run(ctx) })
+			defer writing.Wait()
+			defer stop()
+			harness.Eventually(t, "writes succeed", w.atLeast(time.Time{}, 20))
+			fault := time.Now()
+			tc.fault(t, c, active)
+			harness.Eventually(t, "writes succeed again", w.atLeast(time.Now(), 50))
+			stop()
+			writing.Wait()
+
+			t.Logf("longest pause between two acknowledged writes: %v; %d acknowledged, %d refused (503), %d unknown (504)",
+				w.gap(fault).Round(time.Millisecond), len(w.acked), w.refused, w.unknown)
+			for _, err := range w.errs {
+				t.Errorf("a write failed in another way than 503 or 504: %v", err)
+			}
+			if tc.orderly && w.refused+w.unknown > 0 {
+				t.Errorf("%d requests were refused and %d unknown in an orderly hand-over, want none", w.refused, w.unknown)
+			}
+			if got := epochOf(t, standby); (got == epoch) != tc.sameTerm {
+				t.Errorf("epoch was %v and is %v; want the same: %v", epoch, got, tc.sameTerm)
+			}
+			checkWritten(t, standby.Client(c.RootToken), w.acked)
+		})
+	}
+}
+
+func (w *writer) atLeast(since time.Time, n int) func() error {
+	return func() error {
+		if got := w.ackedSince(since); got < n {
+			return fmt.Errorf("%d acknowledged, want %d", got, n)
+		}
+		return nil
+	}
+}
+
+func checkWritten(t *testing.T, client *api.Client, acked []int) {
+	t.Helper()
+	for _, i := range acked {
+		secret, err := client.Logical().ReadWithContext(t.Context(), fmt.Sprintf("kv/w/%d", i))
+		if err != nil {
+			t.Fatalf("read write %d back: %v", i, err)
+		}
+		if secret == nil || fmt.Sprint(secret.Data["n"]) != fmt.Sprint(i) {
+			t.Errorf("acknowledged write %d is lost: %v", i, secret)
+		}
+	}
+}
+
+// epochOf returns the epoch that a node's sys/leader shows.
+func epochOf(t *testing.T, n *harness.Node) string {
+	t.Helper()
+	secret, err := n.Client("").Logical().ReadRawWithContext(t.Context(), "sys/leader")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer secret.Body.Close()
+	var leader struct {
+		Epoch int `json:"epoch"`
+	}
+	if err := secret.DecodeJSON(&leader); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(leader.Epoch)
+}

@@ -1,0 +1,212 @@
+package servers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	startAttempts = 5                // each with ports of its own
+	readyTimeout  = 60 * time.Second // a busy two-core machine needs some seconds
+	pollInterval  = 20 * time.Millisecond
+	logTailBytes  = 16 << 10 // how much of the log a failed test prints
+)
+
+// ConsulServer is a single Consul server, one member and its own leader. Its
+// methods are for one goroutine at a time, and end the test when they fail.
+type ConsulServer struct {
+	// Address is host:port of the HTTP API. It stays the same across Restart.
+	Address string
+
+	t       testing.TB
+	binary  string
+	dir     string // data and configuration
+	logPath string
+	rpc     string // host:port of the server protocol, by which the leader is known
+	process *process
+}
+
+// Consul starts a Consul server and returns when it has elected itself leader. It
+// stops with the test. Each extra is a piece of agent configuration in HCL, for
+// example `acl { enabled = true }`.
+func Consul(t testing.TB, extra ...string) *ConsulServer {
+	t.Helper()
+	s := &ConsulServer{
+		t:       t,
+		binary:  binary(t, "consul"),
+		dir:     t.TempDir(),
+		logPath: filepath.Join(t.ArtifactDir(), "consul.log"),
+	}
+	t.Cleanup(s.cleanup)
+
+	var err error
+	for range startAttempts { // a port may be lost to someone else between choice and use
+		if err = s.configure(extra); err == nil {
+			err = s.start()
+		}
+		if !errors.Is(err, errEnded) {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatalf("start consul: %v", err)
+	}
+	return s
+}
+
+// PID returns the process id, for signals a test wants to send itself.
+func (s *ConsulServer) PID() int { return s.process.cmd.Process.Pid }
+
+// Kill ends the server at once, as a crash would. The data stays for Restart.
+func (s *ConsulServer) Kill() { s.process.kill() }
+
+// Stop ends the server in an orderly way. The data stays for Restart.
+func (s *ConsulServer) Stop() { s.process.stop() }
+
+// Restart starts the server again after Kill or Stop, with the same data and
+// ports, and returns when it is its own leader again. A server that still runs is
+// killed first.
+func (s *ConsulServer) Restart() {
+	s.t.Helper()
+	s.process.kill()
+	if err := s.start(); err != nil {
+		s.t.Fatalf("restart consul: %v", err)
+	}
+}
+
+// Pause freezes the server (SIGSTOP) and returns when it stands still: connections
+// are accepted by the kernel and nothing answers.
+func (s *ConsulServer) Pause() {
+	s.t.Helper()
+	s.signal(syscall.SIGSTOP)
+	if err := s.process.waitStopped(); err != nil {
+		s.t.Fatalf("freeze consul: %v", err)
+	}
+}
+
+// Resume lets a paused server go on (SIGCONT).
+func (s *ConsulServer) Resume() { s.signal(syscall.SIGCONT) }
+
+func (s *ConsulServer) signal(sig syscall.Signal) {
+	s.t.Helper()
+	if err := s.process.cmd.Process.Signal(sig); err != nil {
+		s.t.Fatalf("send %v to consul: %v", sig, err)
+	}
+}
+
+// configure writes the agent's configuration with ports that are free now.
+func (s *ConsulServer) configure(extra []string) error {
+	ports, err := freePorts(3)
+	if err != nil {
+		return err
+	}
+	s.Address = "127.0.0.1:" + strconv.Itoa(ports[0])
+	s.rpc = "127.0.0.1:" + strconv.Itoa(ports[1])
+	config := fmt.Sprintf(`
+server             = true
+bootstrap_expect   = 1
+bind_addr          = "127.0.0.1"
+client_addr        = "127.0.0.1"
+data_dir           = %q
+log_level          = "warn"
+disable_update_check = true
+connect     { enabled = false }
+performance { raft_multiplier = 1 }
+limits      { http_max_conns_per_client = 2000 }
+ports {
+  http = %d
+  server = %d
+  serf_lan = %d
+  serf_wan = -1
+  grpc = -1
+  grpc_tls = -1
+  dns = -1
+}
+`, filepath.Join(s.dir, "data"), ports[0], ports[1], ports[2])
+	if err := os.MkdirAll(s.configDir(), 0o700); err != nil {
+		return err
+	}
+	for i, piece := range append([]string{config}, extra...) {
+		path := filepath.Join(s.configDir(), strconv.Itoa(i)+".hcl")
+		if err := os.WriteFile(path, []byte(piece), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// configDir holds the base configuration in 0.hcl and each extra in a file of its
+// own; Consul merges them.
+func (s *ConsulServer) configDir() string { return filepath.Join(s.dir, "config") }
+
+// errEnded: the server ended instead of becoming ready.
+var errEnded = errors.New("the server ended before it was ready")
+
+func (s *ConsulServer) start() error {
+	p, err := startProcess(s.logPath, s.binary, "agent", "-config-dir", s.configDir())
+	if err != nil {
+		return err
+	}
+	s.process = p
+	deadline := time.Now().Add(readyTimeout)
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for !s.ready() {
+		if time.Now().After(deadline) {
+			p.kill()
+			return fmt.Errorf("no leader within %v", readyTimeout)
+		}
+		select {
+		case <-p.done:
+			return fmt.Errorf("%w: %w", errEnded, p.err)
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// ready asks who the leader is. The answer names this server's own port, so it can
+// not be another server's that took the HTTP port.
+func (s *ConsulServer) ready() bool {
+	// Not the test's context, which has ended when a cleanup restarts the server.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Address+"/v1/status/leader", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	var leader string
+	return json.NewDecoder(resp.Body).Decode(&leader) == nil && leader == s.rpc
+}
+
+func (s *ConsulServer) cleanup() {
+	if s.process != nil && !s.process.ended() {
+		s.process.kill()
+	}
+	if s.t.Failed() {
+		s.t.Logf("end of %s:\n%s", s.logPath, tail(s.logPath))
+	}
+}
+
+// tail returns the last part of a log, or why it can not be read.
+func tail(path string) string {
+	log, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return string(log[max(0, len(log)-logTailBytes):])
+}

@@ -1,0 +1,116 @@
+package servers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestConsulKeepsDataAcrossKillAndRestart(t *testing.T) {
+	s := Consul(t)
+	address := s.Address
+	request(t, http.MethodPut, address, "kept")
+
+	s.Kill()
+	if conn, err := net.Dial("tcp", address); err == nil {
+		t.Errorf("a killed server still accepts connections: %v", errors.Join(conn.Close()))
+	}
+	s.Restart()
+
+	if s.Address != address {
+		t.Errorf("address after restart is %s, want %s", s.Address, address)
+	}
+	if got := request(t, http.MethodGet, address, ""); got != "kept" {
+		t.Errorf("value after restart is %q, want %q", got, "kept")
+	}
+
+	s.Stop()
+	if err := syscall.Kill(s.PID(), 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("after Stop signal 0 gives %v, want %v", err, syscall.ESRCH)
+	}
+}
+
+func TestConsulPausedDoesNotAnswer(t *testing.T) {
+	s := Consul(t)
+	for range 5 {
+		s.Pause()
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Address+"/v1/status/leader", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			t.Errorf("a paused server answered %s", errors.Join(errors.New(resp.Status), resp.Body.Close()))
+		}
+		cancel()
+		s.Resume()
+		request(t, http.MethodPut, s.Address, "again")
+	}
+}
+
+func TestConsulServersDoNotShareAnything(t *testing.T) {
+	a, b := Consul(t), Consul(t)
+	if a.Address == b.Address {
+		t.Fatalf("two servers on one address %s", a.Address)
+	}
+	request(t, http.MethodPut, a.Address, "a's")
+	request(t, http.MethodPut, b.Address, "b's")
+	if got := request(t, http.MethodGet, a.Address, ""); got != "a's" {
+		t.Errorf("the first server holds %q, want %q", got, "a's")
+	}
+}
+
+// A server that can not bind its port ends at once: start must notice that by the
+// process, not by the answer of whoever holds the port.
+func TestConsulNoticesTakenPort(t *testing.T) {
+	first := Consul(t)
+	second := Consul(t)
+	second.Kill()
+
+	config := strings.Replace(readConfig(t, second), port(t, second.Address), port(t, first.Address), 1)
+	writeConfig(t, second, config)
+	second.Address = first.Address
+	if err := second.start(); !errors.Is(err, errEnded) {
+		t.Errorf("start on a taken port: %v, want %v", err, errEnded)
+	}
+}
+
+func TestFreePortsAreDistinct(t *testing.T) {
+	ports, err := freePorts(50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[int]bool)
+	for _, p := range ports {
+		if seen[p] {
+			t.Errorf("port %d was given twice", p)
+		}
+		seen[p] = true
+	}
+}
+
+func request(t *testing.T, method, address, body string) string {
+	t.Helper()
+	url := "http://" + address + "/v1/kv/test?raw"
+	req, err := http.NewRequestWithContext(t.Context(), method, url, bytes.NewBufferString(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s %s: status %d, %v", method, url, resp.StatusCode, err)
+	}
+	return string(got)
+}
