@@ -11,7 +11,6 @@ import (
 	"github.com/holdfast/holdfast/host/api"
 	"github.com/holdfast/holdfast/host/cluster"
 	pb "github.com/holdfast/holdfast/host/cluster/proto/holdfast/cluster/v1alpha"
-	"github.com/holdfast/holdfast/host/ha"
 )
 
 // replayPause is the pause before a request that has provably not run is sent again,
@@ -23,14 +22,19 @@ const replayPause = 20 * time.Millisecond
 func (n *Node) Route(ctx context.Context, req *api.Request) *api.Response {
 	held := time.NewTimer(n.cfg.Hold)
 	defer held.Stop()
+	refused := api.Unavailable("no node is active, or it can not be reached; nothing was done, try again")
 	for {
 		s := n.session.Load()
 		if s == nil {
 			return api.Failed(http.StatusServiceUnavailable, "Vault is sealed")
 		}
 		v := s.view.current.Load()
-		if resp := s.attempt(ctx, v, req); resp != nil {
+		resp := s.attempt(ctx, v, req)
+		if resp != nil && resp.Status != http.StatusServiceUnavailable {
 			return resp
+		}
+		if resp != nil {
+			refused = resp // says why
 		}
 		again := time.NewTimer(replayPause)
 		if v.active == (cluster.Target{}) && !v.ready {
@@ -41,35 +45,26 @@ func (n *Node) Route(ctx context.Context, req *api.Request) *api.Response {
 		case <-again.C:
 		case <-held.C:
 			again.Stop()
-			return api.Unavailable("no node is active, or it can not be reached; nothing was done, try again")
+			return refused
 		case <-ctx.Done():
 			again.Stop()
-			return api.Unavailable("no node became active in time; nothing was done, try again")
+			return refused
 		}
 		again.Stop()
 	}
 }
 
-// attempt runs the request where v says. It returns nil if the request has provably
-// not run.
+// attempt runs the request where v says. It returns nil, or a 503 that says more, if the
+// request has provably not run (P5).
 func (s *session) attempt(ctx context.Context, v *view, req *api.Request) *api.Response {
 	switch {
 	case v.ready:
-		return s.runHere(ctx, req)
+		return s.logical.Handle(ctx, req)
 	case v.active != (cluster.Target{}):
 		return s.forward(ctx, v, req)
 	default:
 		return nil
 	}
-}
-
-// runHere runs the request in the present tenure.
-func (s *session) runHere(ctx context.Context, req *api.Request) *api.Response {
-	resp := s.logical.Handle(ctx, req)
-	if resp.Status == http.StatusServiceUnavailable && s.driver.Snapshot().Role != ha.Active {
-		return nil // 503 says that it has not run (P5): the next active node may run it
-	}
-	return resp
 }
 
 // forward sends the request to the active node.
@@ -111,9 +106,9 @@ func (s *session) Forward(ctx context.Context, req *pb.ForwardRequest) *pb.Forwa
 	if err != nil {
 		return encodeResponse(api.Failed(http.StatusBadRequest, err.Error()))
 	}
-	resp := s.runHere(ctx, request)
-	if resp == nil {
-		return &pb.ForwardResponse{Refused: true, Epoch: epoch}
+	resp := s.logical.Handle(ctx, request)
+	if resp.Status == http.StatusServiceUnavailable {
+		return &pb.ForwardResponse{Refused: true, Epoch: epoch} // it has not run: the sender holds it
 	}
 	return encodeResponse(resp)
 }
