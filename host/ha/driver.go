@@ -219,6 +219,8 @@ func (d *Driver) take(ctx context.Context, r received) error {
 			d.send(ctx, f.Again)
 		case Read:
 			d.tasks.Go(func() { d.deliver(ctx, d.read(ctx, ReadFailed{})) })
+		case Look:
+			d.lookNow(ctx)
 		case Resolve:
 			d.cfg.Log.Resolve(f.Result, r.cause)
 		case Become:
@@ -227,7 +229,7 @@ func (d *Driver) take(ctx context.Context, r received) error {
 			return fmt.Errorf("%w: %s", ErrRefused, f.Reason)
 		}
 	}
-	d.publish(r, before)
+	d.publish(r)
 	return nil
 }
 
@@ -262,7 +264,7 @@ func (d *Driver) become(b Become) {
 }
 
 // publish updates the snapshot, and tells of changes that matter to others.
-func (d *Driver) publish(r received, before State) {
+func (d *Driver) publish(r received) {
 	s := *d.snapshot.Load()
 	old := s
 	s.Role, s.Suspended, s.Leaving = d.state.Role, d.state.Suspended, d.state.Leaving

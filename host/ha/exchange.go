@@ -39,17 +39,17 @@ func (w *watch) stop() {
 	w.on, w.result = false, nil
 }
 
-// watchOnce returns what the record became after it was at version seen, or, when there
-// is no telling, a Tick.
+// watchOnce returns what the record became after it was at version seen.
 func (d *Driver) watchOnce(ctx context.Context, seen storage.Version) received {
 	wctx, cancel := context.WithTimeout(ctx, watchTime)
 	defer cancel()
 	item, err := d.cfg.Backend.Watch(wctx, RecordKey, seen)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		if wctx.Err() == nil {
-			pause(wctx, watchPause)
+		if wctx.Err() != nil {
+			return received{event: Tick{}} // nothing happened for watchTime
 		}
-		return received{event: Tick{}}
+		pause(wctx, watchPause)
+		return received{event: ReadFailed{}}
 	}
 	if err == nil && item.Version == seen {
 		pause(wctx, watchPause) // nothing is new, whatever the plugin says: do not ask in a tight loop
@@ -67,7 +67,7 @@ func (d *Driver) lookNow(ctx context.Context) {
 	d.looking = true
 	seen := d.known
 	d.tasks.Go(func() {
-		r := d.read(ctx, Tick{})
+		r := d.read(ctx, ReadFailed{})
 		r.hint, r.looked, r.seen = true, true, seen
 		d.deliver(ctx, r)
 	})

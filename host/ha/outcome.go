@@ -57,7 +57,7 @@ func (s *State) unapplied(now clock.Instant) []Effect {
 	case Carry:
 		return []Effect{Resolve{Result: Again}}
 	case TakeOver:
-		s.Role, s.Suspended = Standby, false
+		s.Role, s.Suspended, s.Changed = Standby, false, now
 	case GiveUp:
 		// The store is away, and leaving does not wait for it. Without the record the
 		// others take over when the lease is out.

@@ -25,6 +25,7 @@ type sim struct {
 	nodes  []*simNode
 	faults faults
 	mutant mutant
+	quiet  bool // no nemesis: faults are scheduled by the test
 	trace  []string
 
 	history  []porcupine.Operation
@@ -156,7 +157,9 @@ func (s *sim) run(horizon time.Duration) porcupine.CheckResult {
 	for i := range clients {
 		s.after(s.upTo(time.Second), func() { s.client(i) })
 	}
-	s.after(s.upTo(2*time.Second), s.nemesis)
+	if !s.quiet {
+		s.after(s.upTo(2*time.Second), s.nemesis)
+	}
 	for len(s.queue) > 0 && s.queue[0].at <= horizon {
 		e := heap.Pop(&s.queue).(event)
 		s.now = e.at

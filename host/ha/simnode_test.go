@@ -14,16 +14,16 @@ import (
 // (cache, group commit, confirmation of reads).
 type simNode struct {
 	*sim
-	index  int
-	life   int // counts starts; messages to an earlier life are lost
-	state  State
-	rate   float64
-	offset time.Duration
-	paused time.Duration // true time until which it is stopped
-	cut    time.Duration // true time until which it can not reach the store
-	timer  int
-	sent   int // sends and reads so far: answers to earlier ones are ignored
-	ended  bool
+	index   int
+	life    int // counts starts; messages to an earlier life are lost
+	state   State
+	rate    float64
+	offset  time.Duration
+	paused  time.Duration // true time until which it is stopped
+	cut     time.Duration // true time until which it can not reach the store
+	timer   int
+	sent    int // sends and reads so far: answers to earlier ones are ignored
+	looking bool
 
 	loaded  bool
 	cache   map[string]int
@@ -51,7 +51,7 @@ func (n *simNode) start() {
 	n.life++
 	n.state = State{Self: Node{ID: fmt.Sprintf("n%d.%d", n.index, n.life)}, Timing: DefaultTiming}
 	n.dropAll()
-	n.locked = map[string]bool{}
+	n.locked, n.looking = map[string]bool{}, false
 	n.sent++
 	n.watch()
 	n.step(Tick{})
@@ -147,6 +147,8 @@ func (n *simNode) perform(f Effect) {
 		n.send(f.Again)
 	case Read:
 		n.readRecord()
+	case Look:
+		n.look()
 	case Resolve:
 		n.resolve(f.Result)
 	case Become:
@@ -198,6 +200,38 @@ func (n *simNode) readRecord() {
 		}
 		return Seen{Version: n.storeVersion(), Record: n.store.record}
 	})
+}
+
+// look reads the record; an answer that something newer has overtaken is dropped.
+func (n *simNode) look() {
+	if n.looking {
+		return
+	}
+	n.looking = true
+	seen, life, answered := n.state.Version, n.life, false
+	reply := func(e Event) func() {
+		return n.live(func() {
+			if answered {
+				return
+			}
+			answered, n.looking = true, false
+			if n.state.Version == seen {
+				n.step(e)
+			}
+		})
+	}
+	if n.now >= n.cut {
+		n.deliver(func() {
+			switch {
+			case n.life != life || n.store.hung || n.now < n.cut:
+			case n.store.down:
+				n.deliver(reply(ReadFailed{}))
+			default:
+				n.deliver(reply(Seen{Version: n.storeVersion(), Record: n.store.record}))
+			}
+		})
+	}
+	n.after(time.Duration(float64(time.Second)/n.rate), reply(ReadFailed{}))
 }
 
 // call asks the store; without an answer within 1 s of the node's clock, the answer

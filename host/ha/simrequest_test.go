@@ -133,6 +133,30 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
+// TestStoreOutage takes the store away from all nodes at once: when it is back the same
+// node goes on in the same term, however the outage showed.
+func TestStoreOutage(t *testing.T) {
+	for _, hung := range []bool{false, true} {
+		for seed := range uint64(100) {
+			s := newSim(seed, faults{delay: 4 * time.Millisecond, rate: 0.05}, noMutant)
+			s.quiet = true
+			s.after(3*time.Second, func() { s.store.down, s.store.hung = !hung, hung })
+			s.after(13*time.Second, func() { s.store.down, s.store.hung = false, false })
+			resumed := -1
+			s.after(14500*time.Millisecond, func() { resumed = s.acked })
+			if bad := verdict(s); bad != "" {
+				t.Fatalf("hung %v, seed %d: %s", hung, seed, bad)
+			}
+			if s.store.record.Epoch != 1 || s.takeover != 1 {
+				t.Fatalf("hung %v, seed %d: epoch %d, want the first one to last\n%s", hung, seed, s.store.record.Epoch, strings.Join(s.trace, "\n"))
+			}
+			if resumed < 0 || s.acked == resumed {
+				t.Fatalf("hung %v, seed %d: nothing was acknowledged after the outage", hung, seed)
+			}
+		}
+	}
+}
+
 // verdict runs s and says what is wrong with its history; empty if nothing is.
 func verdict(s *sim) string {
 	res := s.run(20 * time.Second)

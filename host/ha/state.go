@@ -22,6 +22,9 @@ const (
 	// patience is by how much more than the lease written in the record a standby
 	// waits: two clocks may differ in rate by 10 % each way (1.2 * 0.9 > 1).
 	patienceNum, patienceDen = 6, 5
+	// silence is for how many beats a standby trusts its watch; then it reads the record
+	// every beat. If the store does not answer, the active node is not to blame.
+	silence = 2
 	// otherTarget is how long a standby leaves a record that was handed to another.
 	otherTarget = 200 * time.Millisecond
 	// cooling is how long a node that stepped down leaves its own record to others.
@@ -91,7 +94,8 @@ type State struct {
 	Known   bool            // Version and Record are what this node saw or wrote last
 	Version storage.Version // of the record in the store
 	Record  Record
-	Changed clock.Instant // when Record was seen to change
+	Changed clock.Instant // when Record was seen to change, or the store last failed to answer
+	Looked  clock.Instant // when a standby last read the record because it was silent
 	Newest  Record        // with the highest (epoch, seq) ever seen
 
 	Attempt   Attempt
@@ -114,30 +118,30 @@ type (
 	// Event is one of the types below.
 	Event any
 
-	// Seen: a linearizable read or the watch found the record.
+	// Seen means that a linearizable read or the watch found the record.
 	Seen struct {
 		Version storage.Version
 		Record  Record
 	}
-	// Gone: the record is absent or can not be opened.
+	// Gone means that the record is absent or can not be opened.
 	Gone struct{ Reason string }
-	// ReadFailed: the read asked for by the effect Read had no answer.
+	// ReadFailed means that a read or watch of the record had no answer.
 	ReadFailed struct{}
-	// Tick: time has passed, see State.WakeAt.
+	// Tick means that time has passed, see State.WakeAt.
 	Tick struct{}
-	// WorkReady: writes wait to be committed, or reads for a confirmation.
+	// WorkReady means that writes wait to be committed, or reads for a confirmation.
 	WorkReady struct{}
-	// Done: the Commit in flight succeeded.
+	// Done means that the Commit in flight succeeded.
 	Done struct{ Version storage.Version }
-	// Conflict: it was refused because the record is at another version.
+	// Conflict means that it was refused because the record is at another version.
 	Conflict struct{}
-	// Unapplied: it was not applied, for a reason that may pass.
+	// Unapplied means that it was not applied, for a reason that may pass.
 	Unapplied struct{}
-	// Rejected: it was not applied and never will be, because of what is in it.
+	// Rejected means that it was not applied and never will be, because of what is in it.
 	Rejected struct{}
-	// Lost: its outcome is unknown.
+	// Lost means that its outcome is unknown.
 	Lost struct{}
-	// StepDown: hand over to the node Target, or to anyone if empty.
+	// StepDown asks to hand over to the node Target, or to anyone if empty.
 	StepDown struct{ Target, Reason string }
 )
 
@@ -146,18 +150,20 @@ type (
 	// Effect is one of the types below.
 	Effect any
 
-	// Send: send State.Attempt. With Again, the identical Commit once more.
+	// Send asks to send State.Attempt. With Again, the identical Commit once more.
 	Send struct{ Again bool }
-	// Read: read the record linearizably.
+	// Read asks to read the record linearizably.
 	Read struct{}
-	// Resolve: what became of the last Carry.
+	// Look asks likewise, but an answer overtaken by something newer may be dropped.
+	Look struct{}
+	// Resolve says what became of the last Carry.
 	Resolve struct{ Result Result }
-	// Become: the role changed. From Candidate to Standby there is no Become.
+	// Become says that the role changed. From Candidate to Standby there is no Become.
 	Become struct {
 		Role   Role
 		Reason string
 	}
-	// Refuse: this node must not run, see State.Solo.
+	// Refuse says that this node must not run, see State.Solo.
 	Refuse struct{ Reason string }
 )
 

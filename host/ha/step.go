@@ -11,7 +11,8 @@ import (
 // Step returns the state after e at instant now, and what is to be done. It is a
 // pure function. Effects are to be carried out in their order; each Send and
 // Read is answered by exactly one event (Done, Conflict, Unapplied, Rejected or Lost;
-// Seen, Gone or ReadFailed) and there is never more than one of them in flight.
+// Seen, Gone or ReadFailed) and there is never more than one of them in flight. A Look
+// may be answered by Seen, Gone or ReadFailed.
 func (s State) Step(e Event, now clock.Instant) (State, []Effect) {
 	var fx []Effect
 	switch e := e.(type) {
@@ -20,9 +21,7 @@ func (s State) Step(e Event, now clock.Instant) (State, []Effect) {
 	case Gone:
 		fx = s.gone(e)
 	case ReadFailed:
-		if s.Attempt.Stage == Reading {
-			s.Attempt.Stage, s.RetryAt = Blind, now.Add(retryPause)
-		}
+		s.readFailed(now)
 	case WorkReady:
 		s.Work = true
 	case Done:
@@ -58,9 +57,29 @@ func (s State) WakeAt(now clock.Instant) clock.Instant {
 	case s.Role == Active:
 		return s.LastSent.Add(s.Timing.Beat)
 	case s.Known:
-		return max(s.RetryAt, s.takeOverAt())
+		return min(max(s.RetryAt, s.takeOverAt()), s.lookAt())
 	}
 	return now.Add(time.Second)
+}
+
+// readFailed takes in that the store does not answer. Silence of the record means
+// nothing then: the active node may be as cut off as this one, and goes on when the
+// store is back.
+func (s *State) readFailed(now clock.Instant) {
+	if s.Attempt.Kind == None {
+		s.Changed = now
+	} else if s.Attempt.Stage == Reading {
+		s.Attempt.Stage, s.RetryAt = Blind, now.Add(retryPause)
+	}
+}
+
+// lookAt returns when this node, a standby, is to read a record that its watch says
+// nothing of.
+func (s *State) lookAt() clock.Instant {
+	if s.Record.Phase != Held {
+		return s.Changed.Add(time.Hour) // it is there for the taking, see takeOverAt
+	}
+	return max(s.Changed.Add(silence*s.Timing.Beat), s.Looked.Add(s.Timing.Beat))
 }
 
 // due starts what the time has come for. At most one Commit is in flight.
@@ -83,6 +102,9 @@ func (s *State) due(now clock.Instant) []Effect {
 		r.Epoch, r.Before, r.Holder = r.Epoch+1, r.Batch, s.Self
 		r.Phase, r.Target, r.Lease = Held, "", s.Timing.Lease
 		return s.send(TakeOver, r, now)
+	case s.Known && now >= s.lookAt():
+		s.Looked = now
+		return []Effect{Look{}}
 	}
 	return nil
 }
