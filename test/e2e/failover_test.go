@@ -69,6 +69,19 @@ func (w *writer) write(ctx context.Context, i int) {
 	}
 }
 
+// firstAfter returns how long after since the first write was acknowledged.
+func (w *writer) firstAfter(since time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	first := time.Duration(1<<63 - 1)
+	for _, at := range w.times {
+		if at.After(since) {
+			first = min(first, at.Sub(since))
+		}
+	}
+	return first
+}
+
 func (w *writer) ackedSince(t time.Time) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -181,19 +194,28 @@ func checkWritten(t *testing.T, client *api.Client, acked []int) {
 	}
 }
 
-// epochOf returns the epoch that a node's sys/leader shows.
-func epochOf(t *testing.T, n *harness.Node) string {
+// leader is the part of sys/leader that is Holdfast's own.
+type leader struct {
+	Epoch uint64 `json:"epoch"`
+	Role  string `json:"role"`
+}
+
+// leaderOf returns what a node's sys/leader shows.
+func leaderOf(t *testing.T, n *harness.Node) leader {
 	t.Helper()
 	secret, err := n.Client("").Logical().ReadRawWithContext(t.Context(), "sys/leader")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer secret.Body.Close()
-	var leader struct {
-		Epoch int `json:"epoch"`
-	}
-	if err := secret.DecodeJSON(&leader); err != nil {
+	defer func() { _ = secret.Body.Close() }()
+	var l leader
+	if err := secret.DecodeJSON(&l); err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprint(leader.Epoch)
+	return l
+}
+
+func epochOf(t *testing.T, n *harness.Node) uint64 {
+	t.Helper()
+	return leaderOf(t, n).Epoch
 }

@@ -77,7 +77,7 @@ func TestFrozenActive(t *testing.T) {
 		t.Error("the frozen node is still active; want that another took over")
 	}
 	if got := epochOf(t, active); got == epoch {
-		t.Errorf("the epoch is still %s", got)
+		t.Errorf("the epoch is still %d", got)
 	}
 	stop()
 	clients.Wait()
