@@ -7,7 +7,7 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// Cluster is several nodes on one store: initialised and unsealed.
+// Cluster is several nodes on one store.
 type Cluster struct {
 	Nodes     []*Node
 	RootToken string
@@ -16,14 +16,22 @@ type Cluster struct {
 	t testing.TB
 }
 
-// NewCluster starts size nodes with storage, a stanza in HCL, initialises the first, unseals
-// all, and waits until one is active and the others are attached to it.
-func NewCluster(t testing.TB, size int, storage string) *Cluster {
+// NewSealed starts size nodes with storage, a stanza in HCL, and initialises nothing: the
+// token and the key are the caller's to set.
+func NewSealed(t testing.TB, size int, storage string) *Cluster {
 	t.Helper()
 	c := &Cluster{t: t}
 	for i := range size {
 		c.Nodes = append(c.Nodes, NewNode(t, fmt.Sprintf("n%d", i+1), storage))
 	}
+	return c
+}
+
+// NewCluster starts size nodes with storage, a stanza in HCL, initialises the first, unseals
+// all, and waits until one is active and the others are attached to it.
+func NewCluster(t testing.TB, size int, storage string) *Cluster {
+	t.Helper()
+	c := NewSealed(t, size, storage)
 	keys, err := c.Nodes[0].Client("").Sys().Init(&api.InitRequest{SecretShares: 1, SecretThreshold: 1})
 	if err != nil {
 		t.Fatalf("initialise: %v", err)

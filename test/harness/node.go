@@ -31,6 +31,9 @@ type Node struct {
 	proc *process.Process
 }
 
+// quickExit keeps the race detector from sleeping for a second when a program ends.
+const quickExit = "GORACE=atexit_sleep_ms=0"
+
 // NewNode writes a configuration for a server with storage, a stanza in HCL, and starts
 // it. It stops with the test, and its log is shown if the test has failed.
 func NewNode(t testing.TB, name, storage string) *Node {
@@ -39,7 +42,10 @@ func NewNode(t testing.TB, name, storage string) *Node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &Node{Name: name, Address: fmt.Sprintf("127.0.0.1:%d", ports[0]), t: t, dir: t.TempDir()}
+	n := &Node{
+		Name: name, Address: fmt.Sprintf("127.0.0.1:%d", ports[0]), t: t, dir: t.TempDir(),
+		env: []string{quickExit},
+	}
 	n.ConfigPath = filepath.Join(n.dir, "holdfast.hcl")
 	text := fmt.Sprintf(`
 plugin_directory = %q
@@ -50,8 +56,11 @@ listener "tcp" {
   cluster_address = "127.0.0.1:%[3]d"
   tls_disable     = true
 }
-%[4]s
-`, filepath.Join(Binaries(t), "plugins"), n.Address, ports[1], storage)
+plugin "consul" {
+  env = [%[4]q]
+}
+%[5]s
+`, filepath.Join(Binaries(t), "plugins"), n.Address, ports[1], quickExit, storage)
 	if err := os.WriteFile(n.ConfigPath, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +73,9 @@ func (n *Node) cleanup() {
 	if n.proc != nil && !n.proc.Ended() {
 		n.Resume()
 		n.proc.Stop()
+	}
+	if strings.Contains(n.Log(), "WARNING: DATA RACE") { // the plugin's report is in the server's log too
+		n.t.Errorf("%s: the race detector has found something; see standard error", n.Name)
 	}
 	if n.t.Failed() {
 		n.t.Logf("%s: standard output:\n%s\n%s: standard error:\n%s", n.Name, n.Output(), n.Name, n.Log())
@@ -151,11 +163,16 @@ func (n *Node) KillBoth() {
 	n.proc.Kill()
 }
 
-// Pause freezes the server and its plugin; Resume lets them go on.
+// Pause freezes the server and its plugin and returns when both stand still; Resume lets
+// them go on.
 func (n *Node) Pause() {
+	n.t.Helper()
 	plugin := n.PluginPID()
-	n.signal(n.proc.PID(), syscall.SIGSTOP)
-	n.signal(plugin, syscall.SIGSTOP)
+	for _, pid := range []int{n.proc.PID(), plugin} {
+		if err := process.Pause(pid); err != nil {
+			n.t.Fatalf("%s: %v", n.Name, err)
+		}
+	}
 }
 
 // Resume lets a paused server and its plugin go on.

@@ -55,3 +55,26 @@ func holdPort(port int) (release func(), err error) {
 		_ = udp.Close()
 	}, nil
 }
+
+// FreeBlock returns the first of n consecutive ports that were free on 127.0.0.1, for
+// programs that count on from the port they are told.
+func FreeBlock(n int) (int, error) {
+	for range 100 {
+		first := firstPort + rand.IntN(lastPort-firstPort-n+2)
+		if blockFree(first, n) {
+			return first, nil
+		}
+	}
+	return 0, fmt.Errorf("find %d free ports in a row on 127.0.0.1: all those tried are in use", n)
+}
+
+func blockFree(first, n int) bool {
+	for port := first; port < first+n; port++ {
+		release, err := holdPort(port)
+		if err != nil {
+			return false
+		}
+		defer release() // none of them twice: held until all are seen
+	}
+	return true
+}

@@ -3,14 +3,12 @@
 package process
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -97,7 +95,13 @@ func (p *Process) Stop() {
 	}
 }
 
-// Signal sends sig, for example to freeze the program.
+// Pause freezes the program; see the function Pause. Resume lets it go on.
+func (p *Process) Pause() error { return Pause(p.PID()) }
+
+// Resume lets a paused program go on.
+func (p *Process) Resume() error { return Resume(p.PID()) }
+
+// Signal sends sig to the program.
 func (p *Process) Signal(sig syscall.Signal) error { return p.cmd.Process.Signal(sig) }
 
 // PID returns the process id.
@@ -106,14 +110,24 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Done is closed when the program has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// ExitCode returns how the program ended, -1 if it was killed by a signal. It has ended.
+// Err waits until the program has ended and returns how: nil for exit code 0.
+func (p *Process) Err() error {
+	<-p.done
+	return p.err
+}
+
+// ExitCode waits until the program has ended and returns its exit code, -1 if it was
+// killed by a signal.
 func (p *Process) ExitCode() int {
 	<-p.done
 	return p.cmd.ProcessState.ExitCode()
 }
 
 // Children returns the process ids of the program's children.
-func (p *Process) Children() ([]int, error) {
+func (p *Process) Children() ([]int, error) { return ChildrenOf(p.PID()) }
+
+// ChildrenOf returns the process ids of the children of any process.
+func ChildrenOf(parent int) ([]int, error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return nil, err
@@ -124,10 +138,8 @@ func (p *Process) Children() ([]int, error) {
 		if err != nil {
 			continue // it has ended meanwhile
 		}
-		// pid (name) state ppid ...; the name may hold anything.
-		_, rest, _ := strings.Cut(string(text[bytes.LastIndexByte(text, ')')+1:]), " ")
-		fields := strings.Fields(rest)
-		if len(fields) < 2 || fields[0] == "Z" || fields[1] != strconv.Itoa(p.PID()) {
+		fields := statFields(text)
+		if len(fields) < 2 || fields[0] == "Z" || fields[1] != strconv.Itoa(parent) {
 			continue
 		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(stat)))

@@ -9,9 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/holdfast/holdfast/test/process"
 )
 
 const (
@@ -32,7 +33,7 @@ type ConsulServer struct {
 	dir     string // data and configuration
 	logPath string
 	rpc     string // host:port of the server protocol, by which the leader is known
-	process *process
+	proc    *process.Process
 }
 
 // Consul starts a Consul server and returns when it has elected itself leader. It
@@ -64,20 +65,20 @@ func Consul(t testing.TB, extra ...string) *ConsulServer {
 }
 
 // PID returns the process id, for signals a test wants to send itself.
-func (s *ConsulServer) PID() int { return s.process.cmd.Process.Pid }
+func (s *ConsulServer) PID() int { return s.proc.PID() }
 
 // Kill ends the server at once, as a crash would. The data stays for Restart.
-func (s *ConsulServer) Kill() { s.process.kill() }
+func (s *ConsulServer) Kill() { s.proc.Kill() }
 
 // Stop ends the server in an orderly way. The data stays for Restart.
-func (s *ConsulServer) Stop() { s.process.stop() }
+func (s *ConsulServer) Stop() { s.proc.Stop() }
 
 // Restart starts the server again after Kill or Stop, with the same data and
 // ports, and returns when it is its own leader again. A server that still runs is
 // killed first.
 func (s *ConsulServer) Restart() {
 	s.t.Helper()
-	s.process.kill()
+	s.proc.Kill()
 	if err := s.start(); err != nil {
 		s.t.Fatalf("restart consul: %v", err)
 	}
@@ -87,25 +88,22 @@ func (s *ConsulServer) Restart() {
 // are accepted by the kernel and nothing answers.
 func (s *ConsulServer) Pause() {
 	s.t.Helper()
-	s.signal(syscall.SIGSTOP)
-	if err := s.process.waitStopped(); err != nil {
-		s.t.Fatalf("freeze consul: %v", err)
+	if err := s.proc.Pause(); err != nil {
+		s.t.Fatalf("consul: %v", err)
 	}
 }
 
 // Resume lets a paused server go on (SIGCONT).
-func (s *ConsulServer) Resume() { s.signal(syscall.SIGCONT) }
-
-func (s *ConsulServer) signal(sig syscall.Signal) {
+func (s *ConsulServer) Resume() {
 	s.t.Helper()
-	if err := s.process.cmd.Process.Signal(sig); err != nil {
-		s.t.Fatalf("send %v to consul: %v", sig, err)
+	if err := s.proc.Resume(); err != nil {
+		s.t.Fatalf("consul: %v", err)
 	}
 }
 
 // configure writes the agent's configuration with ports that are free now.
 func (s *ConsulServer) configure(extra []string) error {
-	ports, err := freePorts(3)
+	ports, err := process.FreePorts(3)
 	if err != nil {
 		return err
 	}
@@ -152,22 +150,22 @@ func (s *ConsulServer) configDir() string { return filepath.Join(s.dir, "config"
 var errEnded = errors.New("the server ended before it was ready")
 
 func (s *ConsulServer) start() error {
-	p, err := startProcess(s.logPath, s.binary, "agent", "-config-dir", s.configDir())
+	p, err := process.Start(s.logPath, s.logPath, nil, s.binary, "agent", "-config-dir", s.configDir())
 	if err != nil {
 		return err
 	}
-	s.process = p
+	s.proc = p
 	deadline := time.Now().Add(readyTimeout)
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for !s.ready() {
 		if time.Now().After(deadline) {
-			p.kill()
+			p.Kill()
 			return fmt.Errorf("no leader within %v", readyTimeout)
 		}
 		select {
-		case <-p.done:
-			return fmt.Errorf("%w: %w", errEnded, p.err)
+		case <-p.Done():
+			return fmt.Errorf("%w: %w", errEnded, p.Err())
 		case <-tick.C:
 		}
 	}
@@ -194,8 +192,8 @@ func (s *ConsulServer) ready() bool {
 }
 
 func (s *ConsulServer) cleanup() {
-	if s.process != nil && !s.process.ended() {
-		s.process.kill()
+	if s.proc != nil && !s.proc.Ended() {
+		s.proc.Kill()
 	}
 	if s.t.Failed() {
 		s.t.Logf("end of %s:\n%s", s.logPath, tail(s.logPath))

@@ -82,20 +82,6 @@ func TestConsulNoticesTakenPort(t *testing.T) {
 	}
 }
 
-func TestFreePortsAreDistinct(t *testing.T) {
-	ports, err := freePorts(50)
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := make(map[int]bool)
-	for _, p := range ports {
-		if seen[p] {
-			t.Errorf("port %d was given twice", p)
-		}
-		seen[p] = true
-	}
-}
-
 func request(t *testing.T, method, address, body string) string {
 	t.Helper()
 	url := "http://" + address + "/v1/kv/test?raw"

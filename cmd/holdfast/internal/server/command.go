@@ -181,8 +181,8 @@ func bundledPlugins() string {
 	if err != nil {
 		return ""
 	}
-	if real, err := filepath.EvalSymlinks(self); err == nil {
-		self = real
+	if target, err := filepath.EvalSymlinks(self); err == nil {
+		self = target
 	}
 	return filepath.Join(filepath.Dir(self), "plugins")
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/holdfast/holdfast/host/auth"
 	"github.com/holdfast/holdfast/host/config"
+	"github.com/holdfast/holdfast/sdk/wire"
 )
 
 // devCluster is several development servers and the one storage plugin they share, as
@@ -102,7 +104,13 @@ func (c *devCluster) startPlugin(ctx context.Context) (attach string, err error)
 	binary := filepath.Join(c.plugins, "holdfast-storage-"+storage)
 	cmd := exec.CommandContext(ctx, binary, "serve", "-debug", "-socket", filepath.Join(c.dir, "plugin.sock"))
 	cmd.Stderr = c.env.Stderr
-	cmd.Env = []string{}
+	self, err := ownDescriptor() // the plugin ends when this process is killed
+	if err != nil {
+		return "", err
+	}
+	defer self.Close()
+	cmd.ExtraFiles = []*os.File{self} // the first of them is number 3 in the child
+	cmd.Env = []string{wire.HostPIDFDKey + "=3"}
 	out, err := c.start(cmd, pluginProcess, &c.plugin)
 	if err != nil {
 		return "", fmt.Errorf("start the storage plugin (make build builds it): %w", err)
@@ -175,7 +183,7 @@ func (c *devCluster) startNode(ctx context.Context, n *devNode, attach, logLevel
 	// Not bound to ctx: stopNodes ends the nodes.
 	n.cmd = exec.CommandContext(context.WithoutCancel(ctx), self, "server", "-dev", "-dev-listen-address="+n.address,
 		"-dev-attach="+attach, "-log-level="+logLevel)
-	n.cmd.Env = append(os.Environ(), "HOLDFAST_DEV_ROOT_TOKEN_ID="+c.token)
+	n.cmd.Env = append(nodeEnviron(), "HOLDFAST_DEV_ROOT_TOKEN_ID="+c.token)
 	n.cmd.Stderr = c.env.Stderr
 	if n.leash, err = n.cmd.StdinPipe(); err != nil {
 		return err
@@ -193,6 +201,14 @@ func (c *devCluster) startNode(ctx context.Context, n *devNode, attach, logLevel
 		}
 	}
 	return errors.New("it ended before it served")
+}
+
+// nodeEnviron is the environment of a node: that of this process, without addresses that
+// can be those of one node only.
+func nodeEnviron() []string {
+	return slices.DeleteFunc(os.Environ(), func(entry string) bool {
+		return strings.HasPrefix(entry, "HOLDFAST_API_ADDR=") || strings.HasPrefix(entry, "HOLDFAST_CLUSTER_ADDR=")
+	})
 }
 
 func devClient(address, token string) (*api.Client, error) {

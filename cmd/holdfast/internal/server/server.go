@@ -62,7 +62,7 @@ func (s *server) run(ctx context.Context) (err error) {
 		Options: s.cfg.Storage.Options,
 	}, s.logger)
 	if err != nil {
-		return fmt.Errorf("storage %q: %w", s.cfg.Storage.Type, err)
+		return err // names the storage
 	}
 	defer func() { err = errors.Join(err, s.storage.Close()) }()
 	if s.addresses, err = findAddresses(s.cfg, s.highlyAvailable()); err != nil {
