@@ -71,6 +71,7 @@ func TestVaultClientMounts(t *testing.T) {
 	if err != nil || len(mounts) != 2 || mounts["v2/"].Options["version"] != "2" || mounts["v1/"].Description != "v1" {
 		t.Errorf("mounts = %+v, %v", mounts, err)
 	}
+	//nolint:staticcheck // deprecated, but existing programs call it: unlike its successor it sends empty values
 	if err := sys.TuneMount("v1", vault.MountConfigInput{MaxLeaseTTL: "2h"}); err != nil {
 		t.Error(err)
 	}

@@ -8,4 +8,7 @@ var (
 	ErrNotInitialized = errors.New("not initialized")
 	ErrBadShare       = errors.New("invalid key share")
 	ErrPermission     = errors.New("permission denied")
+	// ErrNotEmpty: init found something in the store that it would have to overwrite or
+	// share. The error that wraps it says what.
+	ErrNotEmpty = errors.New("the store is not empty")
 )

@@ -38,15 +38,19 @@ func notAllowed() error {
 	return &refusal{status: http.StatusMethodNotAllowed, messages: []string{"unsupported operation"}}
 }
 
-// failure maps err to its answer; ok is false if err is none that is expected. A 4xx
-// means that the request will never run as it is, a 503 that it has provably not run
-// and may be sent again, a 504 that it may have run or may still.
+// failure maps err to its answer; ok is false if err is none that is expected, which is to
+// be logged. A 4xx means that the request will never run as it is, a 503 that it has
+// provably not run and may be sent again, a 504 that it may have run or may still.
 func failure(err error) (resp *Response, ok bool) {
 	if r, ok := errors.AsType[*refusal](err); ok {
 		return failed(r.status, r.messages...), true
 	}
+	// What is wrong with the data, the operator must hear as well as the client.
 	if damaged, ok := errors.AsType[*barrier.OpenError](err); ok {
-		return failed(http.StatusInternalServerError, damaged.Error()), true
+		return failed(http.StatusInternalServerError, damaged.Error()), false
+	}
+	if errors.Is(err, barrier.ErrUnknownTerm) {
+		return failed(http.StatusInternalServerError, err.Error()), false
 	}
 	for _, known := range []struct {
 		err     error
@@ -54,6 +58,7 @@ func failure(err error) (resp *Response, ok bool) {
 	}{
 		{store.ErrOutcomeUnknown, status(http.StatusGatewayTimeout)}, // before what may be its cause
 		{ErrNotInitialized, status(http.StatusBadRequest)},
+		{ErrNotEmpty, status(http.StatusBadRequest)},
 		{ErrBadShare, status(http.StatusBadRequest)},
 		{ErrUnknownTarget, status(http.StatusBadRequest)},
 		{ErrPermission, denied},

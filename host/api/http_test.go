@@ -63,8 +63,10 @@ func TestBadInput(t *testing.T) {
 		{"no data", "PUT", "/v1/secret/data/x", `{"options":{}}`, nil, 400, "no data provided"},
 		{"cas type", "PUT", "/v1/secret/data/x", `{"data":{},"options":{"cas":1.5}}`, nil, 400, "whole number"},
 		{"data type", "PUT", "/v1/secret/data/x", `{"data":"text"}`, nil, 400, "not a JSON object"},
-		{"cas", "PUT", "/v1/secret/data/x", `{"data":{},"options":{"cas":4}}`, nil, 400,
-			`["check-and-set parameter did not match the current version"]`},
+		{
+			"cas", "PUT", "/v1/secret/data/x", `{"data":{},"options":{"cas":4}}`, nil, 400,
+			`["check-and-set parameter did not match the current version"]`,
+		},
 		{"no versions", "PUT", "/v1/secret/destroy/x", `{}`, nil, 400, "no version number"},
 		{"versions", "PUT", "/v1/secret/destroy/x", `{"versions":["x"]}`, nil, 400, "whole number"},
 		{"duration", "PUT", "/v1/secret/config", `{"delete_version_after":"soon"}`, nil, 400, "duration"},

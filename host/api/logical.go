@@ -38,7 +38,7 @@ type LogicalConfig struct {
 	Now func() time.Time // the wall clock, for times in metadata; time.Now if nil
 }
 
-// ErrUnknownTarget: a step-down named a member that can not take over.
+// ErrUnknownTarget means that a step-down named a member that can not take over.
 var ErrUnknownTarget = errors.New("no such standby")
 
 // Logical answers the requests that need the data: on the active node, whichever node

@@ -156,10 +156,18 @@ func TestAnswersAreConfirmed(t *testing.T) {
 	f.ok(204, "POST", "/v1/sys/mounts/secret", `{"type":"kv-v2"}`)
 	f.ok(204, "PUT", "/v1/old/a", `{"x":"1"}`)
 	requests := [][3]string{
-		{"GET", "/v1/old/a", ""}, {"GET", "/v1/old/none", ""}, {"LIST", "/v1/old/", ""}, {"GET", "/v1/secret/data/none", ""},
-		{"GET", "/v1/sys/mounts", ""}, {"GET", "/v1/sys/ha-status", ""}, {"GET", "/v1/auth/token/lookup-self", ""},
-		{"PUT", "/v1/secret/data/a", `{"data":{},"options":{"cas":9}}`}, {"PUT", "/v1/old/a", ""},
-		{"DELETE", "/v1/sys/mounts/none", ""}, {"POST", "/v1/sys/capabilities-self", `{"paths":["x"]}`}, {"GET", "/v1/nope", ""},
+		{"GET", "/v1/old/a", ""},
+		{"GET", "/v1/old/none", ""},
+		{"LIST", "/v1/old/", ""},
+		{"GET", "/v1/secret/data/none", ""},
+		{"GET", "/v1/sys/mounts", ""},
+		{"GET", "/v1/sys/ha-status", ""},
+		{"GET", "/v1/auth/token/lookup-self", ""},
+		{"PUT", "/v1/secret/data/a", `{"data":{},"options":{"cas":9}}`},
+		{"PUT", "/v1/old/a", ""},
+		{"DELETE", "/v1/sys/mounts/none", ""},
+		{"POST", "/v1/sys/capabilities-self", `{"paths":["x"]}`},
+		{"GET", "/v1/nope", ""},
 	}
 	for _, r := range requests {
 		before := f.store.Confirms()
@@ -203,6 +211,7 @@ func TestErrorsOfTheStore(t *testing.T) {
 		{"too large", &storage.TooLargeError{What: "value", Unit: "bytes", Size: 9, Limit: 5}, 413, "the limit is 5", ""},
 		{"key", fmt.Errorf("%w: long", storage.ErrInvalidKey), 400, "invalid key", ""},
 		{"damaged", fmt.Errorf("read: %w", &barrier.OpenError{Path: "hf/kv/x", Reason: "it was altered"}), 500, "it was altered", ""},
+		{"key term damaged", fmt.Errorf("open the value at %q: %w", "hf/kv/x", barrier.ErrUnknownTerm), 500, "hf/kv/x", ""},
 		{"deadline", context.DeadlineExceeded, 503, "deadline", "1"},
 		{"surprise", errors.New("secret detail"), 500, "internal error", ""},
 	} {

@@ -35,7 +35,8 @@ type Node interface {
 	// was initialised, if this node does not know yet that it was.
 	Initialized(ctx context.Context) (bool, error)
 	// Init initialises the cluster: keys, seal, first token. Exactly one of any number
-	// of concurrent calls on any nodes succeeds; the others get ErrInitialized.
+	// of concurrent calls on any nodes succeeds; the others get ErrInitialized. ErrNotEmpty
+	// if the store holds anything else: nothing is ever overwritten.
 	Init(ctx context.Context, req InitRequest) (InitResult, error)
 	// Unseal adds one key share; see Status for the progress. ErrNotInitialized; any other
 	// error that wraps ErrBadShare is the client's.

@@ -21,13 +21,26 @@ func TestHealth(t *testing.T) {
 		query string
 		want  int
 	}{
-		{active, "", 200}, {standby, "", 429}, {suspended, "", 200}, {sealed, "", 503}, {empty, "", 501},
-		{active, "?activecode=202", 202}, {standby, "?standbycode=299", 299}, {sealed, "?sealedcode=200", 200},
-		{empty, "?uninitcode=204", 204}, {standby, "?standbyok=true", 200}, {standby, "?standbyok", 200},
-		{standby, "?standbyok=false", 429}, {standby, "?standbyok=true&activecode=203", 203},
-		{standby, "?perfstandbyok=true", 429}, {active, "?performancestandbycode=299&drsecondarycode=299", 200},
-		{active, "?activecode=x", 400}, {active, "?activecode=99", 400}, {active, "?sealedcode=1000", 400},
-		{active, "?standbyok=maybe", 400}, {active, "?haunhealthycode=", 400},
+		{active, "", 200},
+		{standby, "", 429},
+		{suspended, "", 200},
+		{sealed, "", 503},
+		{empty, "", 501},
+		{active, "?activecode=202", 202},
+		{standby, "?standbycode=299", 299},
+		{sealed, "?sealedcode=200", 200},
+		{empty, "?uninitcode=204", 204},
+		{standby, "?standbyok=true", 200},
+		{standby, "?standbyok", 200},
+		{standby, "?standbyok=false", 429},
+		{standby, "?standbyok=true&activecode=203", 203},
+		{standby, "?perfstandbyok=true", 429},
+		{active, "?performancestandbycode=299&drsecondarycode=299", 200},
+		{active, "?activecode=x", 400},
+		{active, "?activecode=99", 400},
+		{active, "?sealedcode=1000", 400},
+		{active, "?standbyok=maybe", 400},
+		{active, "?haunhealthycode=", 400},
 	} {
 		f.node.setStatus(func(s *api.Status) { *s = before; tc.state(s) })
 		for _, method := range []string{"GET", "HEAD"} {

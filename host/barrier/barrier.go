@@ -74,7 +74,7 @@ func (b *Barrier) Open(path string, ciphertext []byte) ([]byte, error) {
 	term := binary.BigEndian.Uint32(ciphertext[1:headerSize])
 	key, ok := g.keys[term]
 	if !ok {
-		return nil, fmt.Errorf("open the value at %q: term %d: %w", path, term, ErrUnknownTerm)
+		return nil, fmt.Errorf("open the value at %q: it was altered, or sealed under a key of term %d: %w", path, term, ErrUnknownTerm)
 	}
 	plaintext, ok := key.open(path, ciphertext)
 	if !ok {

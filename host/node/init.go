@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast/holdfast/host/cluster"
 	"github.com/holdfast/holdfast/host/ha"
 	"github.com/holdfast/holdfast/host/seal"
+	"github.com/holdfast/holdfast/host/store"
 	"github.com/holdfast/holdfast/sdk/storage"
 )
 
@@ -50,6 +51,9 @@ func (n *Node) Init(ctx context.Context, req api.InitRequest) (api.InitResult, e
 		err = n.commitFirst(ctx, term, ops)
 	} else {
 		err = n.cfg.Storage.Write(ctx, append(ops, storage.Put(ha.RecordKey, term)))
+		if err != nil && storage.OutcomeOf(err) == storage.Unknown {
+			err = outcomeUnknown(err)
+		}
 	}
 	if err != nil {
 		return api.InitResult{}, err
@@ -113,12 +117,16 @@ func (n *Node) firstRecords(req api.InitRequest, rootKey []byte, token string) (
 // handed out for a cluster that another node initialised.
 func (n *Node) commitFirst(ctx context.Context, term []byte, ops []storage.Op) error {
 	guard := storage.Guard{Key: ha.RecordKey, Value: term}
+	doubt := false // an attempt had no answer: that a later one was not applied says nothing of it
 	for {
 		_, err := n.cfg.Storage.Commit(ctx, guard, ops)
-		if err == nil || storage.OutcomeOf(err) == storage.Unapplied && !errors.Is(err, storage.ErrConflict) {
+		conflict := errors.Is(err, storage.ErrConflict)
+		unapplied := storage.OutcomeOf(err) == storage.Unapplied
+		if err == nil || unapplied && !conflict && !doubt {
 			return err
 		}
-		if errors.Is(err, storage.ErrConflict) {
+		doubt = doubt || !unapplied
+		if conflict {
 			var item storage.Item
 			if item, err = n.cfg.Storage.Get(ctx, ha.RecordKey); err == nil {
 				if bytes.Equal(item.Value, term) {
@@ -130,10 +138,15 @@ func (n *Node) commitFirst(ctx context.Context, term []byte, ops []storage.Op) e
 		select {
 		case <-time.After(200 * time.Millisecond): // the same Commit again: it can be applied only once
 		case <-ctx.Done():
-			return fmt.Errorf("initialise: outcome unknown, the store did not answer: %w. If the cluster turns out to be initialised, "+
-				"its keys were never shown: remove everything below %s from the store and initialise again", err, home)
+			return outcomeUnknown(err)
 		}
 	}
+}
+
+// outcomeUnknown is what init returns when the store did not say what became of the first records.
+func outcomeUnknown(err error) error {
+	return fmt.Errorf("initialise: %w, the store did not answer: %w. If the cluster turns out to be initialised, "+
+		"its keys were never shown: remove everything below %s from the store and initialise again", store.ErrOutcomeUnknown, err, home)
 }
 
 // checkEmpty refuses a prefix of the store that holds anything but ours. Nothing is
@@ -156,8 +169,8 @@ func (n *Node) checkEmpty(ctx context.Context) error {
 	}
 	ours = slices.DeleteFunc(ours, func(name string) bool { return home+name == ha.InstanceKey })
 	if len(ours) > 0 {
-		return fmt.Errorf("the store holds %d records below %s but no %s: parts of a damaged cluster. "+
-			"Restore %s from a backup, or remove all of %s to begin anew", len(ours), home, sealKey, sealKey, home)
+		return fmt.Errorf("%w: it holds %d records below %s but no %s: parts of a damaged cluster. "+
+			"Restore %s from a backup, or remove all of %s to begin anew", api.ErrNotEmpty, len(ours), home, sealKey, sealKey, home)
 	}
 	return nil
 }
@@ -166,11 +179,11 @@ func (n *Node) foreign(ctx context.Context, names []string) error {
 	_, err := n.cfg.Storage.Get(ctx, "core/keyring")
 	switch {
 	case err == nil:
-		return errors.New("the store holds data of Vault or OpenBao at this path (core/keyring): Holdfast does not share it. " +
-			"Set another path in the storage stanza")
+		return fmt.Errorf("%w: it holds data of Vault or OpenBao at this path (core/keyring), which Holdfast does not share. "+
+			"Set another path in the storage stanza", api.ErrNotEmpty)
 	case !errors.Is(err, storage.ErrNotFound):
 		return fmt.Errorf("look at what the store holds: %w", err)
 	}
-	return fmt.Errorf("the store holds data that is not Holdfast's at this path (%q): set another path in the storage stanza",
-		names[:min(len(names), 3)])
+	return fmt.Errorf("%w: it holds data that is not Holdfast's at this path (%q). Set another path in the storage stanza",
+		api.ErrNotEmpty, names[:min(len(names), 3)])
 }
