@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +24,7 @@ const (
 	logTailBytes  = 16 << 10 // how much of the log a failed test prints
 )
 
-// ConsulServer is a single Consul server, one member and its own leader. Its
+// ConsulServer is one Consul server, its own leader or a member of a cluster. Its
 // methods are for one goroutine at a time, and end the test when they fail.
 type ConsulServer struct {
 	// Address is host:port of the HTTP API. It stays the same across Restart.
@@ -32,7 +34,9 @@ type ConsulServer struct {
 	binary  string
 	dir     string // data and configuration
 	logPath string
-	rpc     string // host:port of the server protocol, by which the leader is known
+	rpc     string          // host:port of the server protocol, by which the leader is known
+	ports   []int           // HTTP, server protocol, gossip
+	peers   []*ConsulServer // all members, itself among them
 	proc    *process.Process
 }
 
@@ -41,28 +45,66 @@ type ConsulServer struct {
 // example `acl { enabled = true }`.
 func Consul(t testing.TB, extra ...string) *ConsulServer {
 	t.Helper()
-	s := &ConsulServer{
-		t:       t,
-		binary:  binary(t, "consul"),
-		dir:     t.TempDir(),
-		logPath: filepath.Join(t.ArtifactDir(), "consul.log"),
-	}
-	t.Cleanup(s.cleanup)
+	return ConsulCluster(t, 1, extra...)[0]
+}
 
+// ConsulCluster is Consul for size servers that are members of one cluster.
+func ConsulCluster(t testing.TB, size int, extra ...string) []*ConsulServer {
+	t.Helper()
+	members := make([]*ConsulServer, size)
+	for i := range members {
+		members[i] = &ConsulServer{
+			t:       t,
+			binary:  binary(t, "consul"),
+			dir:     t.TempDir(),
+			logPath: filepath.Join(t.ArtifactDir(), fmt.Sprintf("consul%d.log", i+1)),
+			peers:   members,
+		}
+		t.Cleanup(members[i].cleanup)
+	}
 	var err error
 	for range startAttempts { // a port may be lost to someone else between choice and use
-		if err = s.configure(extra); err == nil {
-			err = s.start()
-		}
-		if !errors.Is(err, errEnded) {
+		if err = startConsul(members, extra); !errors.Is(err, errEnded) {
 			break
+		}
+		for _, s := range members {
+			if s.proc != nil {
+				s.proc.Kill()
+			}
 		}
 	}
 	if err != nil {
 		t.Fatalf("start consul: %v", err)
 	}
-	return s
+	return members
 }
+
+func startConsul(members []*ConsulServer, extra []string) error {
+	ports, err := process.FreePorts(3 * len(members))
+	if err != nil {
+		return err
+	}
+	for i, s := range members {
+		s.ports = ports[3*i : 3*i+3]
+	}
+	for i, s := range members {
+		if err := s.configure(fmt.Sprintf("consul%d", i+1), extra); err != nil {
+			return err
+		}
+		if err := s.launch(); err != nil {
+			return err
+		}
+	}
+	for _, s := range members {
+		if err := s.awaitReady(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Leads reports whether the server is the leader of its cluster, by its own account.
+func (s *ConsulServer) Leads() bool { return s.leader() == s.rpc }
 
 // PID returns the process id, for signals a test wants to send itself.
 func (s *ConsulServer) PID() int { return s.proc.PID() }
@@ -74,12 +116,12 @@ func (s *ConsulServer) Kill() { s.proc.Kill() }
 func (s *ConsulServer) Stop() { s.proc.Stop() }
 
 // Restart starts the server again after Kill or Stop, with the same data and
-// ports, and returns when it is its own leader again. A server that still runs is
+// ports, and returns when it knows a leader again. A server that still runs is
 // killed first.
 func (s *ConsulServer) Restart() {
 	s.t.Helper()
 	s.proc.Kill()
-	if err := s.start(); err != nil {
+	if err := errors.Join(s.launch(), s.awaitReady()); err != nil {
 		s.t.Fatalf("restart consul: %v", err)
 	}
 }
@@ -101,17 +143,20 @@ func (s *ConsulServer) Resume() {
 	}
 }
 
-// configure writes the agent's configuration with ports that are free now.
-func (s *ConsulServer) configure(extra []string) error {
-	ports, err := process.FreePorts(3)
-	if err != nil {
-		return err
+// configure writes the agent's configuration.
+func (s *ConsulServer) configure(name string, extra []string) error {
+	s.Address = "127.0.0.1:" + strconv.Itoa(s.ports[0])
+	s.rpc = "127.0.0.1:" + strconv.Itoa(s.ports[1])
+	join := make([]string, len(s.peers))
+	for i, peer := range s.peers {
+		join[i] = strconv.Quote("127.0.0.1:" + strconv.Itoa(peer.ports[2]))
 	}
-	s.Address = "127.0.0.1:" + strconv.Itoa(ports[0])
-	s.rpc = "127.0.0.1:" + strconv.Itoa(ports[1])
 	config := fmt.Sprintf(`
 server             = true
-bootstrap_expect   = 1
+node_name          = %q
+bootstrap_expect   = %d
+retry_join         = [%s]
+retry_interval     = "200ms"
 bind_addr          = "127.0.0.1"
 client_addr        = "127.0.0.1"
 data_dir           = %q
@@ -129,7 +174,7 @@ ports {
   grpc_tls = -1
   dns = -1
 }
-`, filepath.Join(s.dir, "data"), ports[0], ports[1], ports[2])
+`, name, len(s.peers), strings.Join(join, ", "), filepath.Join(s.dir, "data"), s.ports[0], s.ports[1], s.ports[2])
 	if err := os.MkdirAll(s.configDir(), 0o700); err != nil {
 		return err
 	}
@@ -149,46 +194,56 @@ func (s *ConsulServer) configDir() string { return filepath.Join(s.dir, "config"
 // errEnded: the server ended instead of becoming ready.
 var errEnded = errors.New("the server ended before it was ready")
 
-func (s *ConsulServer) start() error {
-	p, err := process.Start(s.logPath, s.logPath, nil, s.binary, "agent", "-config-dir", s.configDir())
-	if err != nil {
-		return err
-	}
-	s.proc = p
+// launch starts the process and waits for nothing.
+func (s *ConsulServer) launch() (err error) {
+	s.proc, err = process.Start(s.logPath, s.logPath, nil, s.binary, "agent", "-config-dir", s.configDir())
+	return err
+}
+
+func (s *ConsulServer) awaitReady() error {
 	deadline := time.Now().Add(readyTimeout)
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for !s.ready() {
 		if time.Now().After(deadline) {
-			p.Kill()
+			s.proc.Kill()
 			return fmt.Errorf("no leader within %v", readyTimeout)
 		}
 		select {
-		case <-p.Done():
-			return fmt.Errorf("%w: %w", errEnded, p.Err())
+		case <-s.proc.Done():
+			return fmt.Errorf("%w: %w", errEnded, s.proc.Err())
 		case <-tick.C:
 		}
 	}
 	return nil
 }
 
-// ready asks who the leader is. The answer names this server's own port, so it can
+// ready asks who the leader is. The answer names a port of this cluster, so it can
 // not be another server's that took the HTTP port.
 func (s *ConsulServer) ready() bool {
+	leader := s.leader()
+	return slices.ContainsFunc(s.peers, func(peer *ConsulServer) bool { return peer.rpc == leader })
+}
+
+// leader returns the server protocol's address of the leader that s knows, if any.
+func (s *ConsulServer) leader() string {
 	// Not the test's context, which has ended when a cleanup restarts the server.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Address+"/v1/status/leader", nil)
 	if err != nil {
-		return false
+		return ""
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return false
+		return ""
 	}
 	defer resp.Body.Close()
 	var leader string
-	return json.NewDecoder(resp.Body).Decode(&leader) == nil && leader == s.rpc
+	if err := json.NewDecoder(resp.Body).Decode(&leader); err != nil {
+		return ""
+	}
+	return leader
 }
 
 func (s *ConsulServer) cleanup() {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -77,7 +78,7 @@ func TestConsulNoticesTakenPort(t *testing.T) {
 	config := strings.Replace(readConfig(t, second), port(t, second.Address), port(t, first.Address), 1)
 	writeConfig(t, second, config)
 	second.Address = first.Address
-	if err := second.start(); !errors.Is(err, errEnded) {
+	if err := errors.Join(second.launch(), second.awaitReady()); !errors.Is(err, errEnded) {
 		t.Errorf("start on a taken port: %v, want %v", err, errEnded)
 	}
 }
@@ -99,4 +100,27 @@ func request(t *testing.T, method, address, body string) string {
 		t.Fatalf("%s %s: status %d, %v", method, url, resp.StatusCode, err)
 	}
 	return string(got)
+}
+
+// TestConsulCluster loses the leader of three members, which elect another one.
+func TestConsulCluster(t *testing.T) {
+	members := ConsulCluster(t, 3)
+	leader := slices.IndexFunc(members, (*ConsulServer).Leads)
+	if leader < 0 {
+		t.Fatal("no member leads")
+	}
+	members[leader].Kill()
+	rest := slices.Delete(slices.Clone(members), leader, leader+1)
+	deadline := time.NewTimer(readyTimeout)
+	defer deadline.Stop()
+	poll := time.NewTicker(pollInterval)
+	defer poll.Stop()
+	for !slices.ContainsFunc(rest, (*ConsulServer).Leads) {
+		select {
+		case <-poll.C:
+		case <-deadline.C:
+			t.Fatalf("no other leader within %v", readyTimeout)
+		}
+	}
+	members[leader].Restart()
 }
