@@ -13,15 +13,9 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/holdfast/holdfast/test/harness"
-	"github.com/holdfast/holdfast/test/servers"
 )
 
 func TestMain(m *testing.M) { harness.Main(m) }
-
-// consulStanza is the storage stanza for a Consul server.
-func consulStanza(s *servers.ConsulServer) string {
-	return fmt.Sprintf("storage \"consul\" {\n  address = %q\n}", s.Address)
-}
 
 // writer writes a new key every 20 ms through one node, each request once, and keeps what
 // was acknowledged, failed and left unknown.
@@ -111,65 +105,77 @@ func (w *writer) gap(fault time.Time) time.Duration {
 // writes through a standby. Nothing that was acknowledged may be lost, and writes must
 // succeed again; in an orderly hand-over no request may fail.
 func TestFailover(t *testing.T) {
-	for _, tc := range []struct {
-		name     string
-		fault    func(t *testing.T, c *harness.Cluster, active *harness.Node)
-		sameTerm bool // the active node stays
-		orderly  bool // no request through another node fails
-	}{
-		{name: "step-down", orderly: true, fault: func(t *testing.T, c *harness.Cluster, active *harness.Node) {
+	onEveryStore(t, func(t *testing.T, b backend) {
+		for _, f := range faults() {
+			t.Run(f.name, func(t *testing.T) { failover(t, b, f) })
+		}
+	})
+}
+
+// fault is a way to lose the active node or its plugin.
+type fault struct {
+	name     string
+	inject   func(t *testing.T, c *harness.Cluster, active *harness.Node)
+	sameTerm bool // the active node stays
+	orderly  bool // no request through another node fails
+}
+
+func faults() []fault {
+	return []fault{
+		{name: "step-down", orderly: true, inject: func(t *testing.T, c *harness.Cluster, active *harness.Node) {
 			if err := active.Client(c.RootToken).Sys().StepDown(); err != nil {
 				t.Error(err)
 			}
 		}},
-		{name: "SIGTERM", orderly: true, fault: func(t *testing.T, _ *harness.Cluster, active *harness.Node) {
+		{name: "SIGTERM", orderly: true, inject: func(t *testing.T, _ *harness.Cluster, active *harness.Node) {
 			if code := active.Stop(); code != 0 {
 				t.Errorf("exit code %d after SIGTERM, want 0", code)
 			}
 		}},
-		{name: "kill -9 of the plugin", sameTerm: true, fault: func(_ *testing.T, _ *harness.Cluster, active *harness.Node) {
+		{name: "kill -9 of the plugin", sameTerm: true, inject: func(_ *testing.T, _ *harness.Cluster, active *harness.Node) {
 			active.KillPlugin()
 		}},
-		{name: "kill -9 of the host", fault: func(_ *testing.T, _ *harness.Cluster, active *harness.Node) {
+		{name: "kill -9 of the host", inject: func(_ *testing.T, _ *harness.Cluster, active *harness.Node) {
 			active.Kill()
 		}},
-		{name: "kill -9 of both", fault: func(_ *testing.T, _ *harness.Cluster, active *harness.Node) {
+		{name: "kill -9 of both", inject: func(_ *testing.T, _ *harness.Cluster, active *harness.Node) {
 			active.KillBoth()
 		}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			c := harness.NewCluster(t, 3, consulStanza(servers.Consul(t)))
-			c.Mount("kv", "1")
-			active, standby := c.Active(), c.Standbys()[0]
-			epoch := epochOf(t, standby)
-
-			w := &writer{client: standby.Client(c.RootToken)}
-			ctx, stop := context.WithCancel(t.Context())
-			var writing sync.WaitGroup
-			writing.Go(func() { w.run(ctx) })
-			defer writing.Wait()
-			defer stop()
-			harness.Eventually(t, "writes succeed", w.atLeast(time.Time{}, 20))
-			fault := time.Now()
-			tc.fault(t, c, active)
-			harness.Eventually(t, "writes succeed again", w.atLeast(time.Now(), 50))
-			stop()
-			writing.Wait()
-
-			t.Logf("longest pause between two acknowledged writes: %v; %d acknowledged, %d refused (503), %d unknown (504)",
-				w.gap(fault).Round(time.Millisecond), len(w.acked), w.refused, w.unknown)
-			for _, err := range w.errs {
-				t.Errorf("a write failed in another way than 503 or 504: %v", err)
-			}
-			if tc.orderly && w.refused+w.unknown > 0 {
-				t.Errorf("%d requests were refused and %d unknown in an orderly hand-over, want none", w.refused, w.unknown)
-			}
-			if got := epochOf(t, standby); (got == epoch) != tc.sameTerm {
-				t.Errorf("epoch was %v and is %v; want the same: %v", epoch, got, tc.sameTerm)
-			}
-			checkWritten(t, standby.Client(c.RootToken), w.acked)
-		})
 	}
+}
+
+func failover(t *testing.T, b backend, f fault) {
+	_, stanza := b.start(t)
+	c := harness.NewCluster(t, 3, stanza)
+	c.Mount("kv", "1")
+	active, standby := c.Active(), c.Standbys()[0]
+	epoch := epochOf(t, standby)
+
+	w := &writer{client: standby.Client(c.RootToken)}
+	ctx, stop := context.WithCancel(t.Context())
+	var writing sync.WaitGroup
+	writing.Go(func() { w.run(ctx) })
+	defer writing.Wait()
+	defer stop()
+	harness.Eventually(t, "writes succeed", w.atLeast(time.Time{}, 20))
+	began := time.Now()
+	f.inject(t, c, active)
+	harness.Eventually(t, "writes succeed again", w.atLeast(time.Now(), 50))
+	stop()
+	writing.Wait()
+
+	t.Logf("longest pause between two acknowledged writes: %v; %d acknowledged, %d refused (503), %d unknown (504)",
+		w.gap(began).Round(time.Millisecond), len(w.acked), w.refused, w.unknown)
+	for _, err := range w.errs {
+		t.Errorf("a write failed in another way than 503 or 504: %v", err)
+	}
+	if f.orderly && w.refused+w.unknown > 0 {
+		t.Errorf("%d requests were refused and %d unknown in an orderly hand-over, want none", w.refused, w.unknown)
+	}
+	if got := epochOf(t, standby); (got == epoch) != f.sameTerm {
+		t.Errorf("epoch was %v and is %v; want the same: %v", epoch, got, f.sameTerm)
+	}
+	checkWritten(t, standby.Client(c.RootToken), w.acked)
 }
 
 func (w *writer) atLeast(since time.Time, n int) func() error {

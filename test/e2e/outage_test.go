@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/test/harness"
-	"github.com/holdfast/holdfast/test/servers"
 )
 
 // outage is how long the store is away: several leases.
@@ -19,56 +18,53 @@ const outage = 8 * time.Second
 // node is suspended, says so at once when asked, refuses or loses no write that it
 // acknowledged, and goes on in the same term when the store is back.
 func TestStoreOutage(t *testing.T) {
-	for _, tc := range []struct {
-		name        string
-		away, again func(*servers.ConsulServer)
-	}{
-		{"frozen", (*servers.ConsulServer).Pause, (*servers.ConsulServer).Resume},
-		{"killed and restarted", (*servers.ConsulServer).Kill, (*servers.ConsulServer).Restart},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			store := servers.Consul(t)
-			c := harness.NewCluster(t, 3, consulStanza(store))
-			c.Mount("kv", "1")
-			active, standby := c.Active(), c.Standbys()[0]
-			epoch := epochOf(t, active)
+	onEveryStore(t, func(t *testing.T, b backend) {
+		t.Run("frozen", func(t *testing.T) { storeOutage(t, b, store.Pause, store.Resume) })
+		t.Run("killed and restarted", func(t *testing.T) { storeOutage(t, b, store.Kill, store.Restart) })
+	})
+}
 
-			w := &writer{client: standby.Client(c.RootToken)}
-			ctx, stop := context.WithCancel(t.Context())
-			var writing sync.WaitGroup
-			writing.Go(func() { w.run(ctx) })
-			defer writing.Wait()
-			defer stop()
-			harness.Eventually(t, "writes succeed", w.atLeast(time.Time{}, 20))
+func storeOutage(t *testing.T, b backend, away, again func(store)) {
+	s, stanza := b.start(t)
+	c := harness.NewCluster(t, 3, stanza)
+	c.Mount("kv", "1")
+	active, standby := c.Active(), c.Standbys()[0]
+	epoch := epochOf(t, active)
 
-			tc.away(store)
-			back := time.NewTimer(outage)
-			defer back.Stop()
-			harness.Eventually(t, "the active node says that it is suspended", func() error {
-				if role := leaderOf(t, active).Role; role != "suspended" {
-					return errors.New(role)
-				}
-				return nil
-			})
-			statusAtOnce(t, c)
-			<-back.C
-			tc.again(store)
-			restored := time.Now()
-			harness.Eventually(t, "writes succeed again", w.atLeast(restored, 50))
-			stop()
-			writing.Wait()
+	w := &writer{client: standby.Client(c.RootToken)}
+	ctx, stop := context.WithCancel(t.Context())
+	var writing sync.WaitGroup
+	writing.Go(func() { w.run(ctx) })
+	defer writing.Wait()
+	defer stop()
+	harness.Eventually(t, "writes succeed", w.atLeast(time.Time{}, 20))
 
-			t.Logf("first write acknowledged %v after the store was back; %d acknowledged, %d refused (503), %d unknown (504)",
-				w.firstAfter(restored).Round(time.Millisecond), len(w.acked), w.refused, w.unknown)
-			for _, err := range w.errs {
-				t.Errorf("a write failed in another way than 503 or 504: %v", err)
-			}
-			if got := epochOf(t, active); got != epoch || c.Active() != active {
-				t.Errorf("epoch %d is now %d: the outage changed the active node", epoch, got)
-			}
-			checkWritten(t, standby.Client(c.RootToken), w.acked)
-		})
+	away(s)
+	back := time.NewTimer(outage)
+	defer back.Stop()
+	harness.Eventually(t, "the active node says that it is suspended", func() error {
+		if role := leaderOf(t, active).Role; role != "suspended" {
+			return errors.New(role)
+		}
+		return nil
+	})
+	statusAtOnce(t, c)
+	<-back.C
+	again(s)
+	restored := time.Now()
+	harness.Eventually(t, "writes succeed again", w.atLeast(restored, 50))
+	stop()
+	writing.Wait()
+
+	t.Logf("first write acknowledged %v after the store was back; %d acknowledged, %d refused (503), %d unknown (504)",
+		w.firstAfter(restored).Round(time.Millisecond), len(w.acked), w.refused, w.unknown)
+	for _, err := range w.errs {
+		t.Errorf("a write failed in another way than 503 or 504: %v", err)
 	}
+	if got := epochOf(t, active); got != epoch || c.Active() != active {
+		t.Errorf("epoch %d is now %d: the outage changed the active node", epoch, got)
+	}
+	checkWritten(t, standby.Client(c.RootToken), w.acked)
 }
 
 // statusAtOnce asks every node how it is, which must not wait for the store. The promise
