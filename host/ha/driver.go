@@ -15,7 +15,8 @@ import (
 )
 
 // Log is the store layer above the term record: what the Commits carry. It is called
-// from the Driver's goroutine only, and must not block.
+// from the Driver's goroutine only, and must not block. What was taken is resolved before
+// the next Take and before Shut.
 type Log interface {
 	Open()                              // this node became active
 	Shut()                              // it no longer is
@@ -64,6 +65,9 @@ type Snapshot struct {
 // ErrRefused is returned by Run when this node must not run beside another.
 var ErrRefused = errors.New("refused")
 
+// errEnded: Run returned before the hand-over was confirmed.
+var errEnded = errors.New("step down: this node stopped before the store confirmed it")
+
 // Driver runs the protocol against a real store.
 type Driver struct {
 	cfg      Config
@@ -73,12 +77,15 @@ type Driver struct {
 	known    storage.Version // newest version heard of, whether its record could be opened or not
 	ops      []storage.Op    // of the Carry in flight
 	bytes    []byte          // the sealed record of the Commit in flight
-	looking  bool            // a read asked for by CheckRecord is under way
 	events   chan received
 	work     chan struct{}
 	check    chan struct{}
+	ended    chan struct{} // closed when Run returns
 	snapshot atomic.Pointer[Snapshot]
 	tasks    sync.WaitGroup
+
+	looking   bool // a read asked for by CheckRecord or the effect Look is under way
+	lookAgain bool // it was asked for once more since that began
 }
 
 // received is an event with what the state machine does not need.
@@ -86,7 +93,7 @@ type received struct {
 	event  Event
 	raw    []byte          // with Seen: the sealed record
 	seen   storage.Version // what a watch or check compared with; compared with known on arrival
-	looked bool            // from CheckRecord
+	looked bool            // from lookNow
 	hint   bool            // from a watch or check: useless if known has changed since
 	found  storage.Version // the version of an unreadable record
 	cause  error
@@ -101,6 +108,7 @@ func NewDriver(cfg Config) *Driver {
 		events: make(chan received),
 		work:   make(chan struct{}, 1),
 		check:  make(chan struct{}, 1),
+		ended:  make(chan struct{}),
 	}
 	d.snapshot.Store(&Snapshot{Since: time.Now()})
 	return d
@@ -131,21 +139,26 @@ func (d *Driver) StepDown(ctx context.Context, target, reason string) error {
 	done := make(chan struct{})
 	select {
 	case d.events <- received{event: StepDown{Target: target, Reason: reason}, done: done}:
+	case <-d.ended:
+		return errEnded
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	select {
 	case <-done:
 		return nil
+	case <-d.ended:
+		return errEnded
 	case <-ctx.Done():
 		return fmt.Errorf("step down: the store has not confirmed it: %w", ctx.Err())
 	}
 }
 
 // Run follows the record, takes over when it is this node's turn, and returns when
-// ctx ends, without handing over (see StepDown), or with ErrRefused.
+// ctx ends, without handing over (see StepDown), or with ErrRefused. It is called once.
 func (d *Driver) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
+	defer close(d.ended)
 	defer d.tasks.Wait()
 	defer cancel()
 	defer d.end()
@@ -203,6 +216,11 @@ func (d *Driver) end() {
 func (d *Driver) take(ctx context.Context, r received) error {
 	if r.looked {
 		d.looking = false
+		defer func() { // after this answer counts: the next one is compared with it
+			if d.lookAgain && !d.looking {
+				d.lookNow(ctx)
+			}
+		}()
 	}
 	if r.hint && r.seen != d.known {
 		return nil // overtaken by something newer
@@ -245,9 +263,9 @@ func (d *Driver) remember(r received, before State) {
 		}
 	case Gone:
 		d.known = r.found
-		if before.Known || before.Role == Active {
-			d.cfg.Logger.Error("the term record can not be used; nothing is served until an operator has repaired it", "reason", e.Reason)
-		}
+	}
+	if trouble := d.state.Trouble; trouble != "" && before.Trouble == "" {
+		d.cfg.Logger.Error("the term record can not be used; nothing is served until an operator has repaired it", "reason", trouble)
 	}
 }
 
@@ -272,12 +290,7 @@ func (d *Driver) publish(r received) {
 	if (old.Role == Active) != (s.Role == Active) {
 		s.Since, s.Reason = time.Now(), d.reason
 	}
-	switch e := r.event.(type) {
-	case Gone:
-		s.RecordLost = e.Reason
-	case Seen, Done:
-		s.RecordLost = ""
-	}
+	s.RecordLost = d.state.Trouble
 	d.snapshot.Store(&s)
 	if s.Role == Active && s.Suspended && !old.Suspended {
 		d.cfg.Logger.Warn("suspended: the store does not answer; requests wait", "epoch", s.Record.Epoch, "error", r.cause)

@@ -29,7 +29,11 @@ func (w *watch) start(ctx context.Context, d *Driver) {
 	result := make(chan received, 1)
 	w.result = result
 	seen := d.known
-	d.tasks.Go(func() { result <- d.watchOnce(ctx, seen) })
+	cancel := w.cancel
+	d.tasks.Go(func() {
+		defer cancel()
+		result <- d.watchOnce(ctx, seen)
+	})
 }
 
 func (w *watch) stop() {
@@ -39,17 +43,18 @@ func (w *watch) stop() {
 	w.on, w.result = false, nil
 }
 
-// watchOnce returns what the record became after it was at version seen.
+// watchOnce returns what the record became after it was at version seen, or, when there
+// is no telling, a Tick: that the store does not answer is for reads to say, because a
+// Watch may fail, or be cut off, where they do not.
 func (d *Driver) watchOnce(ctx context.Context, seen storage.Version) received {
 	wctx, cancel := context.WithTimeout(ctx, watchTime)
 	defer cancel()
 	item, err := d.cfg.Backend.Watch(wctx, RecordKey, seen)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		if wctx.Err() != nil {
-			return received{event: Tick{}} // nothing happened for watchTime
+		if wctx.Err() == nil {
+			pause(wctx, watchPause)
 		}
-		pause(wctx, watchPause)
-		return received{event: ReadFailed{}}
+		return received{event: Tick{}}
 	}
 	if err == nil && item.Version == seen {
 		pause(wctx, watchPause) // nothing is new, whatever the plugin says: do not ask in a tight loop
@@ -59,12 +64,14 @@ func (d *Driver) watchOnce(ctx context.Context, seen storage.Version) received {
 	return r
 }
 
-// lookNow reads the record in the background, one read at a time.
+// lookNow reads the record in the background, one read at a time. A read under way may
+// have begun before what there is to see, so another one follows it.
 func (d *Driver) lookNow(ctx context.Context) {
 	if d.looking {
+		d.lookAgain = true
 		return
 	}
-	d.looking = true
+	d.looking, d.lookAgain = true, false
 	seen := d.known
 	d.tasks.Go(func() {
 		r := d.read(ctx, ReadFailed{})

@@ -42,7 +42,7 @@ func (s *State) succeeded(v storage.Version, now clock.Instant) []Effect {
 
 // unapplied takes in that the Commit did not reach the store this time.
 func (s *State) unapplied(now clock.Instant) []Effect {
-	s.Suspended, s.RetryAt = true, now.Add(retryPause)
+	s.Suspended, s.RetryAt = s.Role == Active, now.Add(retryPause)
 	if s.Attempt.Tries > 0 {
 		s.pauseOrSettle(now) // an earlier send of it may have
 		return nil
@@ -57,7 +57,8 @@ func (s *State) unapplied(now clock.Instant) []Effect {
 	case Carry:
 		return []Effect{Resolve{Result: Again}}
 	case TakeOver:
-		s.Role, s.Suspended, s.Changed = Standby, false, now
+		s.Changed = now
+		return s.demote(Doubtful, "")
 	case GiveUp:
 		// The store is away, and leaving does not wait for it. Without the record the
 		// others take over when the lease is out.
@@ -66,16 +67,20 @@ func (s *State) unapplied(now clock.Instant) []Effect {
 	return nil
 }
 
-// rejected takes in that the store will never take this Commit.
+// rejected takes in that the store will never take this Commit, because of what it carries.
 func (s *State) rejected(now clock.Instant) []Effect {
-	if s.Attempt.Kind == Carry && s.Attempt.Tries == 0 {
+	switch {
+	case s.Attempt.Kind != Carry:
+		return s.unapplied(now) // it carries nothing that could be left out
+	case s.Attempt.Tries == 0:
 		s.Attempt = Attempt{}
 		return []Effect{Resolve{Result: Refused}}
+	default:
+		// This send was not applied, but an earlier one of the same Commit may have been.
+		s.Attempt.Tries = maxTries
+		s.pauseOrSettle(now)
+		return nil
 	}
-	// The record alone is too large, or its key is invalid, for this store. Trying
-	// again soon would not help.
-	s.RetryAt = now.Add(cooling)
-	return s.demote(Doubtful, "the store refuses the term record")
 }
 
 // lost takes in that the Commit may have been applied, or may still be.

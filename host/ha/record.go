@@ -9,6 +9,7 @@ package ha
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -19,6 +20,10 @@ const RecordKey = "hf/term"
 // recordFormat is the version of the encoding that this build writes and the
 // newest it reads.
 const recordFormat = 1
+
+// maxLease is the longest lease that a record may promise: a node that is dead must be
+// replaced some time.
+const maxLease = time.Hour
 
 // Phase says what the holder of the record does with it.
 type Phase string
@@ -94,6 +99,10 @@ func (r Record) validate() error {
 		return fmt.Errorf("decode the term record: unknown phase %q", r.Phase)
 	case r.Phase == Held && (r.Lease <= 0 || r.Holder.ID == ""):
 		return fmt.Errorf("decode the term record: held by %q with a lease of %v", r.Holder.ID, r.Lease)
+	case r.Phase == HandedOff && r.Target == "":
+		return errors.New("decode the term record: handed over to nobody")
+	case r.Lease > maxLease:
+		return fmt.Errorf("decode the term record: a lease of %v, the longest is %v", r.Lease, maxLease)
 	case r.Batch == "":
 		return fmt.Errorf("decode the term record: no batch id")
 	}

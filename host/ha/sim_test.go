@@ -3,6 +3,7 @@ package ha
 import (
 	"container/heap"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strconv"
 	"time"
@@ -136,9 +137,7 @@ func (s *sim) commit(guard storage.Version, r Record, writes map[string]int) (st
 	s.terms[r.Epoch] = r.Holder.ID
 	st.version++
 	st.record = r
-	for k, v := range writes {
-		st.data[k] = v
-	}
+	maps.Copy(st.data, writes)
 	for _, wake := range st.watches {
 		s.after(0, wake)
 	}
@@ -302,7 +301,8 @@ func (s *sim) client(id int) {
 				s.acked++
 			}
 			s.history = append(s.history, porcupine.Operation{
-				ClientId: id, Input: in, Output: out, Call: int64(call), Return: int64(s.now)})
+				ClientId: id, Input: in, Output: out, Call: int64(call), Return: int64(s.now),
+			})
 		}
 		again()
 	}

@@ -42,9 +42,11 @@ type simWrite struct {
 }
 
 func newSimNode(s *sim, index int) *simNode {
-	return &simNode{sim: s, index: index,
+	return &simNode{
+		sim: s, index: index,
 		rate:   1 + (s.rnd.Float64()*2-1)*s.faults.rate,
-		offset: s.upTo(time.Hour)}
+		offset: s.upTo(time.Hour),
+	}
 }
 
 func (n *simNode) start() {

@@ -87,8 +87,10 @@ func (n *simNode) swap(in op, answer func(op, bool)) {
 }
 
 // everything is all faults at once.
-var everything = faults{loss: 0.01, delay: 4 * time.Millisecond, late: 0.01,
-	pauses: true, crashes: true, outages: true, rate: 0.05}
+var everything = faults{
+	loss: 0.01, delay: 4 * time.Millisecond, late: 0.01,
+	pauses: true, crashes: true, outages: true, rate: 0.05,
+}
 
 // seeds is how many histories TestSimulation checks; HOLDFAST_SIM_SEEDS sets another
 // number, and HOLDFAST_SIM_SEED replays one with its trace.

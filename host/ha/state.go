@@ -31,6 +31,9 @@ const (
 	cooling = time.Second
 	// retryPause is the pause after a Commit or read that the store refused.
 	retryPause = 50 * time.Millisecond
+	// troublePause is the pause between reads of a record that can not be used, or was
+	// not read yet.
+	troublePause = time.Second
 	// maxTries is how often a Commit of unknown outcome is sent before an empty
 	// one settles whether it was applied (P5).
 	maxTries = 3
@@ -88,14 +91,15 @@ const (
 type State struct {
 	Self   Node
 	Timing Timing
-	Solo   bool // high availability is disabled: never wait for another node's death
+	Solo   bool // high availability is disabled: this node must not run beside another
 
 	Role    Role
 	Known   bool            // Version and Record are what this node saw or wrote last
 	Version storage.Version // of the record in the store
 	Record  Record
 	Changed clock.Instant // when Record was seen to change, or the store last failed to answer
-	Looked  clock.Instant // when a standby last read the record because it was silent
+	Looked  clock.Instant // when a standby last read the record because it was silent, or unusable
+	Trouble string        // why there is no record to work with; empty while it is not known
 	Newest  Record        // with the highest (epoch, seq) ever seen
 
 	Attempt   Attempt

@@ -58,6 +58,8 @@ func (s State) WakeAt(now clock.Instant) clock.Instant {
 		return s.LastSent.Add(s.Timing.Beat)
 	case s.Known:
 		return min(max(s.RetryAt, s.takeOverAt()), s.lookAt())
+	default:
+		return s.lookAt()
 	}
 	return now.Add(time.Second)
 }
@@ -76,6 +78,9 @@ func (s *State) readFailed(now clock.Instant) {
 // lookAt returns when this node, a standby, is to read a record that its watch says
 // nothing of.
 func (s *State) lookAt() clock.Instant {
+	if !s.Known {
+		return s.Looked.Add(troublePause) // what was missing, a key perhaps, may be there now
+	}
 	if s.Record.Phase != Held {
 		return s.Changed.Add(time.Hour) // it is there for the taking, see takeOverAt
 	}
@@ -102,7 +107,7 @@ func (s *State) due(now clock.Instant) []Effect {
 		r.Epoch, r.Before, r.Holder = r.Epoch+1, r.Batch, s.Self
 		r.Phase, r.Target, r.Lease = Held, "", s.Timing.Lease
 		return s.send(TakeOver, r, now)
-	case s.Known && now >= s.lookAt():
+	case now >= s.lookAt():
 		s.Looked = now
 		return []Effect{Look{}}
 	}
@@ -188,7 +193,7 @@ func (s *State) observe(e Seen, now clock.Instant) {
 	if !s.Known || e.Version != s.Version {
 		s.Changed = now
 	}
-	s.Known, s.Version, s.Record = true, e.Version, e.Record
+	s.Known, s.Version, s.Record, s.Trouble = true, e.Version, e.Record, ""
 	s.Newest = e.Record
 }
 
@@ -198,7 +203,7 @@ func (s *State) gone(e Gone) []Effect {
 	if s.Attempt.Kind != None && s.Attempt.Stage != Reading {
 		return nil // the Commit in flight will tell
 	}
-	s.Known = false
+	s.Known, s.Trouble = false, e.Reason
 	return s.demote(Doubtful, e.Reason)
 }
 

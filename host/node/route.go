@@ -22,7 +22,7 @@ const replayPause = 20 * time.Millisecond
 func (n *Node) Route(ctx context.Context, req *api.Request) *api.Response {
 	held := time.NewTimer(n.cfg.Hold)
 	defer held.Stop()
-	refused := api.Unavailable("no node is active, or it can not be reached; nothing was done, try again")
+	var refused *api.Response // the last 503 that says why
 	for {
 		s := n.session.Load()
 		if s == nil {
@@ -45,13 +45,20 @@ func (n *Node) Route(ctx context.Context, req *api.Request) *api.Response {
 		case <-again.C:
 		case <-held.C:
 			again.Stop()
-			return refused
+			return orUnavailable(refused)
 		case <-ctx.Done():
 			again.Stop()
-			return refused
+			return orUnavailable(refused)
 		}
 		again.Stop()
 	}
+}
+
+func orUnavailable(refused *api.Response) *api.Response {
+	if refused != nil {
+		return refused
+	}
+	return api.Unavailable("no node is active, or it can not be reached; nothing was done, try again")
 }
 
 // attempt runs the request where v says. It returns nil, or a 503 that says more, if the

@@ -63,7 +63,10 @@ func (n *Node) startSession(ctx context.Context, rootKey []byte, keyring *barrie
 	s.tasks.Go(func() {
 		if err := s.driver.Run(run); err != nil {
 			n.cfg.Logger.Error("this node can not go on", "error", err)
-			n.fatal <- err
+			select {
+			case n.fatal <- err:
+			default: // one is enough
+			}
 		}
 	})
 	n.cfg.Logger.Info("unsealed", "instance", s.self.InstanceID)

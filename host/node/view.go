@@ -49,13 +49,15 @@ func (v *viewer) replace(edit func(*view)) {
 	close(old.changed)
 }
 
-// drain waits for what belonged to the last tenure.
+// drain waits for what belonged to the last tenure, and lets go the requests that wait
+// for a view.
 func (v *viewer) drain() {
 	v.mu.Lock()
 	if v.tenure != nil {
 		v.tenure()
 		v.tenure = nil
 	}
+	v.replace(func(next *view) { next.ready, next.active = false, cluster.Target{} })
 	v.mu.Unlock()
 	v.loads.Wait()
 }
@@ -169,8 +171,7 @@ func (s *session) followOne(ctx context.Context, target cluster.Target) {
 func (s *session) status(st *api.Status) {
 	v := s.view.current.Load()
 	snapshot := s.driver.Snapshot()
-	record := snapshot.Record
-	st.Epoch = record.Epoch
+	st.Epoch = snapshot.Record.Epoch
 	st.LastChange, st.LastReason = snapshot.Since, snapshot.Reason
 	st.Role = api.RoleStandby
 	switch {
@@ -183,7 +184,8 @@ func (s *session) status(st *api.Status) {
 		st.LeaseRemaining = max(snapshot.Lease.Sub(clock.Now()), 0)
 		st.LeaderAPIAddr, st.LeaderCluster = s.self.APIAddress, s.self.ClusterAddress
 	case v.active != (cluster.Target{}):
-		st.LeaderAPIAddr, st.LeaderCluster = record.Holder.APIAddress, record.Holder.ClusterAddress
+		holder := v.snapshot.Record.Holder // the driver may know of another one by now
+		st.LeaderAPIAddr, st.LeaderCluster = holder.APIAddress, holder.ClusterAddress
 	}
 	st.Members = s.memberList(st)
 }

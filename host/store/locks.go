@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
+	"time"
 )
 
 // mode is how a key is held. Holders in shared mode do not exclude each other; a
@@ -15,8 +17,13 @@ const (
 	exclusive mode = true  // for requests that read in order to write (P9)
 )
 
+// errHeld: the holder of a key did not let it go in time.
+var errHeld = errors.New("another request holds it")
+
 // locks holds keys for requests, first come first served.
 type locks struct {
+	patience time.Duration // how long to wait for one key: as long as its holder does not know its outcome
+
 	mu   sync.Mutex
 	keys map[string]*keyLock // guarded by mu; absent = free
 }
@@ -33,8 +40,9 @@ type waiter struct {
 }
 
 // acquire holds all keys until release is called, which may be done from any
-// goroutine, once. It returns the context's error if ctx ends first. The keys are taken
-// in one global order, so requests can not wait for each other in a circle.
+// goroutine, once. It returns errHeld after patience, and the context's error if ctx ends
+// first. The keys are taken in one global order, so requests can not wait for each other
+// in a circle.
 func (l *locks) acquire(ctx context.Context, m mode, keys ...string) (release func(), err error) {
 	keys = slices.Compact(slices.Sorted(slices.Values(keys)))
 	for i, key := range keys {
@@ -62,10 +70,16 @@ func (l *locks) acquireOne(ctx context.Context, m mode, key string) error {
 	w := &waiter{mode: m, granted: make(chan struct{})}
 	k.waiters = append(k.waiters, w)
 	l.mu.Unlock()
+	timer := time.NewTimer(l.patience)
+	defer timer.Stop()
+	var err error
 	select {
 	case <-w.granted:
 		return nil
+	case <-timer.C:
+		err = errHeld
 	case <-ctx.Done():
+		err = ctx.Err()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -75,7 +89,7 @@ func (l *locks) acquireOne(ctx context.Context, m mode, key string) error {
 	} else {
 		l.releaseOne(key) // granted at the last moment
 	}
-	return ctx.Err()
+	return err
 }
 
 func (l *locks) release(keys []string) {

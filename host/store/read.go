@@ -21,8 +21,9 @@ type tenure struct {
 	lease atomic.Int64  // clock.Instant before which answers from memory are allowed
 	ended chan struct{} // closed by Shut
 
-	mu    sync.Mutex
-	fills map[string]*fill // guarded by mu; reads of the plugin under way
+	mu       sync.Mutex
+	fills    map[string]*fill    // guarded by mu; reads of the plugin under way
+	doubtful map[string]struct{} // guarded by mu; keys that may change without a Commit, see doubt
 }
 
 // entry is a sealed value as it is in the store, or the fact that there is none.
@@ -61,8 +62,9 @@ func newTenure(cacheBytes int) *tenure {
 			// 100 bytes for the bookkeeping of an entry.
 			Weigher: func(key string, e entry) uint32 { return uint32(len(key) + len(e.sealed) + 100) },
 		}),
-		ended: make(chan struct{}),
-		fills: map[string]*fill{},
+		ended:    make(chan struct{}),
+		fills:    map[string]*fill{},
+		doubtful: map[string]struct{}{},
 	}
 }
 
@@ -125,6 +127,13 @@ func (s *Store) joinFill(ctx context.Context, t *tenure, key string) (*fill, err
 func (s *Store) fill(ctx context.Context, t *tenure, key string, f *fill) {
 	ctx, cancel := context.WithTimeout(ctx, fillTimeout)
 	defer cancel()
+	s.fills.Go(func() {
+		select {
+		case <-t.ended:
+			cancel() // nobody may use the answer
+		case <-f.done:
+		}
+	})
 	item, err := s.cfg.Reader.Get(ctx, key)
 	switch {
 	case err == nil:
@@ -138,7 +147,7 @@ func (s *Store) fill(ctx context.Context, t *tenure, key string, f *fill) {
 	if t.fills[key] == f {
 		delete(t.fills, key)
 	}
-	if f.err == nil && !f.stale {
+	if _, doubtful := t.doubtful[key]; f.err == nil && !f.stale && !doubtful {
 		t.cache.Set(key, f.entry)
 	}
 	t.mu.Unlock()
@@ -160,8 +169,23 @@ func (t *tenure) forget(ops []storage.Op) {
 
 // remember puts the outcome of a Commit into the cache.
 func (t *tenure) remember(ops []storage.Op) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for _, op := range ops {
+		delete(t.doubtful, op.Key)
 		t.cache.Set(op.Key, entry{sealed: op.Value, absent: op.Kind == storage.OpDelete})
+	}
+}
+
+// doubt takes in that nobody knows whether a Commit was, or will be, applied. With a guard
+// the tenure ends by that; without one it goes on, and until one of the keys is
+// written again its value is read from the store each time.
+func (t *tenure) doubt(ops []storage.Op) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, op := range ops {
+		t.doubtful[op.Key] = struct{}{}
+		t.cache.Invalidate(op.Key)
 	}
 }
 
@@ -235,9 +259,14 @@ func (s *Store) leave(l *listing) {
 	}
 }
 
-// awaitTurn waits until busy returns false, which is called with s.mu held, as awaitTurn is.
+// awaitTurn waits until busy returns false, which is called with s.mu held, as awaitTurn
+// is. When it returns nil the tenure t still lasts.
 func (s *Store) awaitTurn(ctx context.Context, t *tenure, busy func() bool) error {
+	var hold <-chan time.Time
 	for busy() {
+		if hold == nil {
+			hold = time.After(s.cfg.Hold)
+		}
 		turn := s.turn
 		s.mu.Unlock()
 		var err error
@@ -245,6 +274,8 @@ func (s *Store) awaitTurn(ctx context.Context, t *tenure, busy func() bool) erro
 		case <-turn:
 		case <-t.ended:
 			err = ErrNotActive
+		case <-hold:
+			err = fmt.Errorf("%w: a write has had no outcome for %v", ErrNotActive, s.cfg.Hold)
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
@@ -252,6 +283,9 @@ func (s *Store) awaitTurn(ctx context.Context, t *tenure, busy func() bool) erro
 		if err != nil {
 			return err
 		}
+	}
+	if s.tenure.Load() != t {
+		return ErrNotActive
 	}
 	return nil
 }
@@ -262,7 +296,7 @@ func (s *Store) nextTurn() {
 	s.turn = make(chan struct{})
 }
 
-// ask is a read that waits for the next Commit sent after it.
+// ask is what any number of reads wait for: the next Commit sent after them.
 type ask struct {
 	done chan struct{}
 	err  error // set before done is closed
@@ -280,13 +314,15 @@ func (s *Store) Confirm(ctx context.Context, strict bool) error {
 	if !strict && !s.cfg.Strict && s.cfg.Now() < clock.Instant(t.lease.Load()) {
 		return nil
 	}
-	a := &ask{done: make(chan struct{})}
 	s.mu.Lock()
 	if s.tenure.Load() != t {
 		s.mu.Unlock()
 		return ErrNotActive
 	}
-	s.asks = append(s.asks, a)
+	if len(s.asks) == 0 {
+		s.asks = []*ask{{done: make(chan struct{})}}
+	}
+	a := s.asks[0] // not in flight: the Commit that answers it is still to be sent
 	s.mu.Unlock()
 	s.cfg.Wake()
 

@@ -55,7 +55,7 @@ type Store struct {
 
 	mu     sync.Mutex
 	queue  []*write      // guarded by mu; in the order of submission
-	asks   []*ask        // guarded by mu; reads that wait for a confirmation
+	asks   []*ask        // guarded by mu; to be answered by the next Commit
 	flight *flight       // guarded by mu; nil when nothing is in flight
 	lists  []*listing    // guarded by mu; Lists under way
 	turn   chan struct{} // guarded by mu; closed and replaced when the flight or a List ends
@@ -72,7 +72,7 @@ func New(cfg Config) *Store {
 	if cfg.Hold == 0 {
 		cfg.Hold = DefaultHold
 	}
-	return &Store{cfg: cfg, locks: locks{keys: map[string]*keyLock{}}, turn: make(chan struct{})}
+	return &Store{cfg: cfg, locks: locks{patience: cfg.Hold, keys: map[string]*keyLock{}}, turn: make(chan struct{})}
 }
 
 type tenureKey struct{}
@@ -118,7 +118,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 func (s *Store) blind(ctx context.Context, op storage.Op) error {
 	release, err := s.locks.acquire(ctx, shared, op.Key)
 	if err != nil {
-		return fmt.Errorf("%w: another request holds the key: %w", ErrNotActive, err)
+		return fmt.Errorf("%w: wait for the key: %w", ErrNotActive, err)
 	}
 	return s.submit(ctx, []storage.Op{op}, release)
 }
@@ -135,13 +135,20 @@ func (s *Store) blind(ctx context.Context, op storage.Op) error {
 func (s *Store) Update(ctx context.Context, lock []string, fn func(Tx) error) error {
 	release, err := s.locks.acquire(ctx, exclusive, lock...)
 	if err != nil {
-		return fmt.Errorf("%w: another request holds the key: %w", ErrNotActive, err)
+		return fmt.Errorf("%w: wait for the key: %w", ErrNotActive, err)
 	}
+	mine := true
+	defer func() {
+		if mine { // also when fn panics
+			release()
+		}
+	}()
 	tx := &tx{ctx: ctx, store: s, writes: map[string]int{}}
 	decision := fn(tx)
 	if decision == nil {
 		decision = tx.err
 	}
+	mine = false
 	if decision != nil || len(tx.ops) == 0 {
 		release()
 		if err := s.Confirm(ctx, false); err != nil {

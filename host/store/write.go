@@ -115,6 +115,7 @@ func (s *Store) withdraw(w *write) bool {
 	i := slices.Index(s.queue, w)
 	if i >= 0 {
 		s.queue = slices.Delete(s.queue, i, i+1)
+		s.nextTurn() // a List may have waited for w
 	}
 	s.mu.Unlock()
 	if i >= 0 {
@@ -163,7 +164,7 @@ func (s *Store) Take() []storage.Op {
 		if full {
 			return false
 		}
-		if slices.ContainsFunc(s.lists, func(l *listing) bool { return w.touchesBelow(l.prefix) }) {
+		if s.listed(w) {
 			w.heldBack = true
 			return false
 		}
@@ -181,6 +182,11 @@ func (s *Store) Take() []storage.Op {
 		f.tenure.forget(f.ops)
 	}
 	return f.ops
+}
+
+// listed reports whether a List is under way that w must not change. s.mu is held.
+func (s *Store) listed(w *write) bool {
+	return slices.ContainsFunc(s.lists, func(l *listing) bool { return w.touchesBelow(l.prefix) })
 }
 
 // add puts w into the batch. Of two blind writes to one key the later one counts: both
@@ -207,11 +213,17 @@ func (s *Store) Resolve(result ha.Result, cause error) {
 		s.mu.Unlock()
 		return
 	}
-	if result == ha.Applied && f.tenure != nil {
-		f.tenure.remember(f.ops)
+	if f.tenure != nil {
+		switch result {
+		case ha.Applied:
+			f.tenure.remember(f.ops)
+		case ha.Doubtful:
+			f.tenure.doubt(f.ops)
+		}
 	}
 	finished := s.sort(f, result, cause)
-	wake := len(s.queue)+len(s.asks) > 0
+	// What a List holds back is no reason for a Commit; the List wakes when it ends.
+	wake := len(s.asks) > 0 || slices.ContainsFunc(s.queue, func(w *write) bool { return !s.listed(w) })
 	s.nextTurn()
 	s.mu.Unlock()
 	for _, done := range finished {
@@ -274,5 +286,5 @@ func (s *Store) Shut() {
 	}
 }
 
-// Close waits for reads of the plugin under way. Shut comes first.
+// Close waits for reads of the plugin under way, which Shut, that comes first, has cut off.
 func (s *Store) Close() { s.fills.Wait() }
