@@ -3,6 +3,8 @@
 SHELL   := /usr/bin/env bash -euo pipefail
 PLUGINS := $(notdir $(wildcard cmd/holdfast-storage-*))
 TOOLS   := $(CURDIR)/.tools/bin
+# Packages with benchmarks of their own, besides the table in test/bench.
+MICRO    = $(sort $(dir $(shell grep -rl --include='*_test.go' '^func Benchmark' ./host ./sdk ./plugins)))
 
 .PHONY: build run servers test check lint vet generate generate-check tidy-check bench tools-lint tools-proto clean
 
@@ -17,7 +19,7 @@ servers: ## the real storage servers, under .servers/
 	@scripts/servers/install
 
 test: servers ## all tests, on the real servers
-	go test -race -timeout 25m ./...
+	go test -race -p 2 -timeout 25m ./...
 
 check: lint vet generate-check tidy-check test ## exactly what CI runs; the tests come last
 
@@ -36,8 +38,9 @@ generate-check: tools-proto ## the generated code is what the .proto files say
 tidy-check:
 	go mod tidy -diff
 
-bench: servers ## the benchmarks
-	go test -run '^$$' -bench . -benchmem ./...
+bench: servers ## how fast it is, against the store itself; then the smallest parts alone
+	go test -run '^$$' -bench . -benchtime 3x ./test/bench
+	go test -run '^$$' -bench . -benchmem $(MICRO)
 
 tools-lint:
 	@scripts/tools/install lint

@@ -11,7 +11,7 @@ import (
 	"strconv"
 )
 
-// ErrNoAddress: there is no address to advertise. A node with high availability can
+// ErrNoAddress means that there is no address to advertise. A node with high availability can
 // not start without one.
 var ErrNoAddress = errors.New("no address to advertise: set api_addr (or HOLDFAST_API_ADDR) to the URL at which other nodes and clients reach this node")
 

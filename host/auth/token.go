@@ -32,7 +32,7 @@ const (
 // RootPolicy is the policy that allows everything.
 const RootPolicy = "root"
 
-// ErrPermission: there is no such token. It says no more, so that a caller can not
+// ErrPermission means that there is no such token. It says no more, so that a caller can not
 // tell a token that never was from one that is gone.
 var ErrPermission = errors.New("permission denied")
 

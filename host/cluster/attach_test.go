@@ -75,7 +75,9 @@ func TestAttachedStandbysAreMembers(t *testing.T) {
 		return slices.Equal(instances(server.members), []string{"b"})
 	})
 	b.stop()
-	<-b.done
+	if err := <-b.done; !errors.Is(err, context.Canceled) {
+		t.Errorf("Attach: got %v, want the context's error", err)
+	}
 }
 
 func TestNoticesReachEveryStandby(t *testing.T) {
@@ -260,7 +262,12 @@ func TestFrozenActiveIsNoticed(t *testing.T) {
 	pb.RegisterClusterServer(server, node)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
-	defer func() { server.Stop(); <-served }()
+	defer func() {
+		server.Stop()
+		if err := <-served; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	}()
 
 	target := Target{Addr: ln.Addr().String(), InstanceID: "active"}
 	d := newDialer(t, ca, "a", quickDialer)

@@ -183,7 +183,7 @@ func (l *trackedListener) counts() (open, accepted int) {
 // kill closes the listener and resets every connection, as the kernel does for a killed process.
 func (l *trackedListener) kill(t testing.TB) {
 	t.Helper()
-	if err := l.Listener.Close(); err != nil {
+	if err := l.Close(); err != nil {
 		t.Error(err)
 	}
 	l.cut(t)

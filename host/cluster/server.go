@@ -104,7 +104,9 @@ func Serve(ctx context.Context, ln net.Listener, cfg ServerConfig) error {
 		server.Stop()
 	case <-ctx.Done():
 		stopWithin(server, cfg.Grace)
-		<-served
+		if ended := <-served; ended != nil {
+			cfg.Log.Debug("the cluster address was closed before it was to stop", "error", ended)
+		}
 	}
 	svc.readers.Wait()
 	return err

@@ -23,13 +23,8 @@ type Config struct {
 	HA        HA
 	Log       Log
 
-	// DefaultLeaseTTL and MaxLeaseTTL are how long tokens live if nothing is said, and at
-	// most.
-	DefaultLeaseTTL, MaxLeaseTTL time.Duration
 	// MaxRequestDuration is for listeners that say nothing else.
 	MaxRequestDuration time.Duration
-	// DisableMlock says that the memory of the process may be swapped out.
-	DisableMlock bool
 }
 
 // Storage says which plugin stores the data, and how.
@@ -107,13 +102,10 @@ type Limits struct {
 // Default returns what holds where nothing is configured. It has neither storage nor a
 // listener, and is therefore not valid yet.
 func Default() *Config {
-	const month = 32 * 24 * time.Hour // as long as Vault's
 	return &Config{
 		Plugins:            map[string]Plugin{},
 		HA:                 HA{Lease: 2 * time.Second, Beat: 400 * time.Millisecond, Hold: 5 * time.Second, ReadMode: ReadLease},
 		Log:                Log{Level: "info", Format: "standard"},
-		DefaultLeaseTTL:    month,
-		MaxLeaseTTL:        month,
 		MaxRequestDuration: 30 * time.Second,
 	}
 }
@@ -127,6 +119,5 @@ func Dev() *Config {
 	l.TLS.Disable = true
 	l.Limits.MaxRequestDuration = c.MaxRequestDuration
 	c.Listeners = []Listener{l}
-	c.DisableMlock = true
 	return c
 }

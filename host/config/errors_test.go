@@ -25,15 +25,15 @@ func TestErrorsNameFileLineAndKey(t *testing.T) {
 		{"unfinished JSON", "a.json", "{\"ui\": {", "a.json:1"},
 		{"number out of range", "a.hcl", "x = 99999999999999999999", "a.hcl:1"},
 		{"type", "a.hcl", minimal + "api_addr = [1]", "a.hcl:5: api_addr: must be a string, not a list"},
-		{"boolean", "a.hcl", minimal + "disable_mlock = \"maybe\"", "a.hcl:5: disable_mlock: must be true or false"},
-		{"duration", "a.hcl", minimal + "max_lease_ttl = \"soon\"", "a.hcl:5: max_lease_ttl: must be a duration"},
-		{"negative duration", "a.hcl", minimal + "max_lease_ttl = -1", "a.hcl:5: max_lease_ttl: duration is out of range"},
+		{"boolean", "a.hcl", minimal + "listener \"tcp\" { tls_disable = \"maybe\" }", "a.hcl:5: listener.tls_disable: must be true or false"},
+		{"duration", "a.hcl", minimal + "default_max_request_duration = \"soon\"", "a.hcl:5: default_max_request_duration: must be a duration"},
+		{"negative duration", "a.hcl", minimal + "default_max_request_duration = -1", "a.hcl:5: default_max_request_duration: duration is out of range"},
 		{"size", "a.hcl", minimal + "listener \"tcp\" { max_request_size = 0 }", "listener.max_request_size: must be at least 1"},
 		{"level", "a.hcl", minimal + "log_level = \"loud\"", "a.hcl:5: log_level: must be trace"},
 		{"old TLS", "a.hcl", minimal + `listener "tcp" { tls_min_version = "tls10" }`, `must be "tls12" or "tls13"`},
 		{"weak cipher", "a.hcl", minimal + `listener "tcp" { tls_cipher_suites = "TLS_RSA_WITH_RC4_128_SHA" }`, "not a secure cipher suite"},
 		{"ha_storage", "a.hcl", minimal + `ha_storage "consul" {}`, "a.hcl:5: ha_storage: the record that fences writes and the data must be in one store"},
-		{"auto-unseal", "a.hcl", minimal + `seal "awskms" {}`, `a.hcl:5: seal "awskms": Holdfast is unsealed with key shares`},
+		{"auto-unseal", "a.hcl", minimal + `seal "awskms" {}`, `a.hcl:5: seal "awskms": only key shares (Shamir) unseal`},
 		{"two storages", "a.hcl", minimal + "backend \"consul\" {}", `a.hcl:5: backend "consul": there is a storage stanza at`},
 		{"unix listener", "a.hcl", minimal + `listener "unix" {}`, `a.hcl:5: listener "unix": only listener "tcp" is supported`},
 		{"listener without a label", "a.hcl", minimal + `listener { address = "x" }`, `listener: has no label: write listener "type"`},
@@ -69,7 +69,6 @@ func TestValidation(t *testing.T) {
 		{"beat too slow", minimal + `ha { beat = "501ms" }`, "ha.beat: 501ms is not from 20ms to a quarter of ha.lease, 500ms"},
 		{"no beat", minimal + `ha { beat = 0 }`, "ha.beat"},
 		{"hold too long", minimal + `ha { hold = "2m" }`, "ha.hold"},
-		{"token life", minimal + `max_lease_ttl = "1h"`, "default_lease_ttl"},
 		{"checksum", minimal + `plugin "x" { sha256 = "12" }`, `plugin "x": sha256: must be 64`},
 		{"relative command", minimal + `plugin "x" { command = "y" }`, "command: must be an absolute path"},
 		{"environment", minimal + `plugin "x" { env = ["PATH"] }`, "env: each must be NAME=value"},
@@ -88,13 +87,13 @@ func TestValidation(t *testing.T) {
 func TestAllErrorsAtOnce(t *testing.T) {
 	_, _, err := load(t, map[string]string{
 		"1.hcl": "nonsense = 1\nhsm \"x\" {}\nha { lease = \"1ms\" }",
-		"2.hcl": `listener "tcp" { addres = "x" }`,
+		"2.hcl": `listener "tcp" { addrss = "x" }`,
 		"3.hcl": "{{{",
 	})
 	if err == nil {
 		t.Fatal("Load succeeded")
 	}
-	for _, want := range []string{"nonsense", "hsm", "ha.lease", "ha.beat", "listener.addres", "3.hcl", "storage"} {
+	for _, want := range []string{"nonsense", "hsm", "ha.lease", "ha.beat", "listener.addrss", "3.hcl", "storage"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("errors do not name %q:\n%v", want, err)
 		}
@@ -135,6 +134,7 @@ telemetry = 5
 service_registration "consul" { address = "x" }
 listener "tcp" { tls_disable = true cors_enabled = true }
 listener "tcp" { tls_disable = true cors_enabled = true }
+disable_mlock = true
 ha_storage_unused = 1`})
 	if err == nil || c != nil {
 		t.Errorf("Load = %v, %v, want only errors", c, err)
@@ -143,7 +143,7 @@ ha_storage_unused = 1`})
 	for _, w := range warnings {
 		got = append(got, fmt.Sprintf("%s:%d:%s", filepath.Base(w.File), w.Line, w.Key))
 	}
-	want := "[a.hcl:5:ui a.hcl:6:telemetry a.hcl:8:service_registration a.hcl:9:listener.cors_enabled]"
+	want := "[a.hcl:5:ui a.hcl:6:telemetry a.hcl:8:service_registration a.hcl:9:listener.cors_enabled a.hcl:11:disable_mlock]"
 	if fmt.Sprint(got) != want {
 		t.Errorf("warnings %v, want %v", got, want)
 	}

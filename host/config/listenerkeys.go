@@ -4,14 +4,8 @@ import "time"
 
 // listenerRules returns what becomes of each key of a listener stanza.
 func listenerRules() map[string]rule[Listener] {
-	const (
-		clientAddr = "the client's address is the connection's"
-		noCORS     = "browsers get no cross-origin access"
-		noUnix     = "there are no listeners on unix sockets"
-		fixedJSON  = "the limits on JSON are fixed"
-		stillShown = "can not be done: clients need what the status endpoints say"
-	)
-	return map[string]rule[Listener]{
+	const stillShown = "can not be done: clients need what the status endpoints say"
+	rules := map[string]rule[Listener]{
 		// Used.
 		"address":         text(func(l *Listener) *string { return &l.Address }),
 		"cluster_address": text(func(l *Listener) *string { return &l.ClusterAddress }),
@@ -41,38 +35,50 @@ func listenerRules() map[string]rule[Listener] {
 		"redact_version":          refusedIfTrue[Listener](stillShown),
 		"require_request_header":  refusedIfTrue[Listener]("the header X-Vault-Request is not looked at"),
 		"role":                    refused[Listener]("every listener serves the whole API"),
+	}
+	ignore(rules, ignoredListenerKeys())
+	return rules
+}
 
-		// Ignored.
-		"agent_api":                                   ignored[Listener]("belongs to Vault Agent"),
-		"cors_allowed_headers":                        ignored[Listener](noCORS),
-		"cors_allowed_origins":                        ignored[Listener](noCORS),
-		"cors_enabled":                                ignored[Listener](noCORS),
-		"custom_response_headers":                     ignored[Listener]("the headers are not sent"),
-		"disable_replication_status_endpoints":        ignored[Listener]("there are no such endpoints"),
-		"disable_request_limiter":                     ignored[Listener]("limits are built in"),
-		"disable_unauthed_rekey_endpoints":            ignored[Listener]("there are no such endpoints"),
-		"enable_unauthenticated_rekey_endpoints":      ignored[Listener]("there are no such endpoints"),
-		"inflight_requests_logging":                   ignored[Listener]("there is no such endpoint"),
-		"max_json_array_element_count":                ignored[Listener](fixedJSON),
-		"max_json_depth":                              ignored[Listener](fixedJSON),
-		"max_json_object_entry_count":                 ignored[Listener](fixedJSON),
-		"max_json_string_value_length":                ignored[Listener](fixedJSON),
-		"max_json_token":                              ignored[Listener](fixedJSON),
-		"max_token_header_size":                       ignored[Listener]("the limit on headers is fixed"),
-		"profiling":                                   ignored[Listener]("there is no such endpoint"),
-		"proxy_api":                                   ignored[Listener]("belongs to Vault Proxy"),
-		"proxy_protocol_authorized_addrs":             ignored[Listener]("the PROXY protocol is not spoken"),
-		"purpose":                                     ignored[Listener]("every listener serves the whole API"),
-		"socket_group":                                ignored[Listener](noUnix),
-		"socket_mode":                                 ignored[Listener](noUnix),
-		"socket_user":                                 ignored[Listener](noUnix),
-		"telemetry":                                   ignored[Listener]("there is no such endpoint"),
-		"tls_prefer_server_cipher_suites":             ignored[Listener]("the TLS library decides"),
-		"x_forwarded_for_authorized_addrs":            ignored[Listener](clientAddr),
-		"x_forwarded_for_client_cert_header":          ignored[Listener](clientAddr),
-		"x_forwarded_for_client_cert_header_decoders": ignored[Listener](clientAddr),
-		"x_forwarded_for_hop_skips":                   ignored[Listener](clientAddr),
-		"x_forwarded_for_reject_not_authorized":       ignored[Listener](clientAddr),
-		"x_forwarded_for_reject_not_present":          ignored[Listener](clientAddr),
+// ignoredListenerKeys returns the keys without effect, each with the reason.
+func ignoredListenerKeys() map[string]string {
+	const (
+		clientAddr = "the client's address is the connection's"
+		noCORS     = "browsers get no cross-origin access"
+		noUnix     = "there are no listeners on unix sockets"
+		fixedJSON  = "the limits on JSON are fixed"
+	)
+	return map[string]string{
+		"agent_api":                                   "belongs to Vault Agent",
+		"cors_allowed_headers":                        noCORS,
+		"cors_allowed_origins":                        noCORS,
+		"cors_enabled":                                noCORS,
+		"custom_response_headers":                     "the headers are not sent",
+		"disable_replication_status_endpoints":        "there are no such endpoints",
+		"disable_request_limiter":                     "limits are built in",
+		"disable_unauthed_rekey_endpoints":            "there are no such endpoints",
+		"enable_unauthenticated_rekey_endpoints":      "there are no such endpoints",
+		"inflight_requests_logging":                   "there is no such endpoint",
+		"max_json_array_element_count":                fixedJSON,
+		"max_json_depth":                              fixedJSON,
+		"max_json_object_entry_count":                 fixedJSON,
+		"max_json_string_value_length":                fixedJSON,
+		"max_json_token":                              fixedJSON,
+		"max_token_header_size":                       "the limit on headers is fixed",
+		"profiling":                                   "there is no such endpoint",
+		"proxy_api":                                   "belongs to Vault Proxy",
+		"proxy_protocol_authorized_addrs":             "the PROXY protocol is not spoken",
+		"purpose":                                     "every listener serves the whole API",
+		"socket_group":                                noUnix,
+		"socket_mode":                                 noUnix,
+		"socket_user":                                 noUnix,
+		"telemetry":                                   "there is no such endpoint",
+		"tls_prefer_server_cipher_suites":             "the TLS library decides",
+		"x_forwarded_for_authorized_addrs":            clientAddr,
+		"x_forwarded_for_client_cert_header":          clientAddr,
+		"x_forwarded_for_client_cert_header_decoders": clientAddr,
+		"x_forwarded_for_hop_skips":                   clientAddr,
+		"x_forwarded_for_reject_not_authorized":       clientAddr,
+		"x_forwarded_for_reject_not_present":          clientAddr,
 	}
 }

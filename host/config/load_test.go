@@ -66,9 +66,6 @@ ha {
   read_mode = "strict"
 }
 log_level = "DEBUG"
-disable_mlock = 1
-max_lease_ttl = "40d"
-default_lease_ttl = "3600"
 default_max_request_duration = "45s"
 cluster_name = "prod"
 seal "shamir" {}
@@ -99,11 +96,9 @@ func wantFromDesign() *Config {
 		Plugins: map[string]Plugin{"consul": {
 			SHA256: strings.Repeat("0", 63) + "1", Args: []string{"-x"}, Env: []string{"A=b"},
 		}},
-		HA:              HA{Lease: 4 * time.Second, Beat: time.Second, Hold: 10 * time.Second, ReadMode: ReadStrict},
-		Log:             Log{Level: "debug", Format: "standard"},
-		DefaultLeaseTTL: time.Hour, MaxLeaseTTL: 40 * 24 * time.Hour,
+		HA:                 HA{Lease: 4 * time.Second, Beat: time.Second, Hold: 10 * time.Second, ReadMode: ReadStrict},
+		Log:                Log{Level: "debug", Format: "standard"},
 		MaxRequestDuration: 45 * time.Second,
-		DisableMlock:       true,
 	}
 }
 
@@ -119,7 +114,7 @@ const sameInJSON = `{
     {"tcp": {"address": "127.0.0.1:8300", "tls_disable": 1, "max_request_duration": 60}}],
   "plugin": {"consul": [{"sha256": "0000000000000000000000000000000000000000000000000000000000000001", "args": ["-x"], "env": ["A=b"]}]},
   "ha": {"lease": 4, "beat": "1000ms", "hold": "10s", "read_mode": "strict"},
-  "log_level": "debug", "disable_mlock": "true", "max_lease_ttl": "960h", "default_lease_ttl": 3600,
+  "log_level": "debug", 
   "default_max_request_duration": 45, "cluster_name": "prod", "seal": [{"shamir": {}}]
 }`
 
@@ -224,8 +219,11 @@ func TestEnvironmentWins(t *testing.T) {
 		want [3]string // API, cluster, log level
 	}{
 		{"nothing set", nil, [3]string{"http://file", "https://file", "warn"}},
-		{"Vault's", map[string]string{"VAULT_API_ADDR": "http://v", "VAULT_CLUSTER_ADDR": "https://v", "VAULT_LOG_LEVEL": "trace"},
-			[3]string{"http://v", "https://v", "trace"}},
+		{
+			"Vault's",
+			map[string]string{"VAULT_API_ADDR": "http://v", "VAULT_CLUSTER_ADDR": "https://v", "VAULT_LOG_LEVEL": "trace"},
+			[3]string{"http://v", "https://v", "trace"},
+		},
 		{"Vault's old one", map[string]string{"VAULT_REDIRECT_ADDR": "http://r"}, [3]string{"http://r", "https://file", "warn"}},
 		{"ours over Vault's", map[string]string{
 			"VAULT_API_ADDR": "http://v", "HOLDFAST_API_ADDR": "http://h",

@@ -26,10 +26,17 @@ const (
 	isRefusedIfTrue             // harmless otherwise
 )
 
-func ignored[T any](reason string) rule[T] { return rule[T]{disposition: isIgnored, reason: reason} }
 func refused[T any](reason string) rule[T] { return rule[T]{disposition: isRefused, reason: reason} }
+
 func refusedIfTrue[T any](reason string) rule[T] {
 	return rule[T]{disposition: isRefusedIfTrue, reason: reason}
+}
+
+// ignore adds a rule for each key that is ignored, with its reason.
+func ignore[T any](rules map[string]rule[T], reasons map[string]string) {
+	for key, reason := range reasons {
+		rules[key] = rule[T]{disposition: isIgnored, reason: reason}
+	}
 }
 
 // used stores the value that read makes of an entry in a field.

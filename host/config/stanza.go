@@ -174,7 +174,7 @@ func loadPlugin(l *loader, c *Config, label string, o *object) error {
 // loadSeal accepts the one seal there is.
 func loadSeal(l *loader, _ *Config, label string, o *object) error {
 	if label != "shamir" {
-		return errors.New("Holdfast is unsealed with key shares (Shamir) only; take the stanza out")
+		return errors.New(shamirOnly)
 	}
 	for _, e := range o.entries {
 		l.warn(e.at, "seal."+e.key, "ignored: the number of key shares is chosen by operator init")

@@ -43,9 +43,6 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("plugin %q: %w", name, err))
 		}
 	}
-	if c.DefaultLeaseTTL > c.MaxLeaseTTL {
-		errs = append(errs, fmt.Errorf("default_lease_ttl: %v is longer than max_lease_ttl, %v", c.DefaultLeaseTTL, c.MaxLeaseTTL))
-	}
 	if c.MaxRequestDuration <= 0 {
 		errs = append(errs, errors.New("default_max_request_duration: must be longer than 0"))
 	}

@@ -55,8 +55,6 @@ func (f *fixture) noError(err error) {
 	}
 }
 
-func ptr[T any](x T) *T { return &x }
-
 func TestVersions(t *testing.T) {
 	f := newFixture(t)
 	for i := range 3 {
@@ -97,8 +95,13 @@ func TestCheckAndSet(t *testing.T) {
 		cas  *int
 		want error
 	}{
-		{ptr(1), kv.ErrCASMismatch}, {ptr(0), nil}, {ptr(0), kv.ErrCASMismatch},
-		{ptr(1), nil}, {nil, nil}, {ptr(2), kv.ErrCASMismatch}, {ptr(3), nil},
+		{new(1), kv.ErrCASMismatch},
+		{new(0), nil},
+		{new(0), kv.ErrCASMismatch},
+		{new(1), nil},
+		{nil, nil},
+		{new(2), kv.ErrCASMismatch},
+		{new(3), nil},
 	} {
 		if err := put(tc.cas); !errors.Is(err, tc.want) {
 			t.Errorf("step %d: error %v, want %v", i, err, tc.want)
@@ -106,10 +109,10 @@ func TestCheckAndSet(t *testing.T) {
 	}
 	// A deleted version still counts as the current one.
 	f.noError(f.Delete(t.Context(), "a"))
-	if err := put(ptr(0)); !errors.Is(err, kv.ErrCASMismatch) {
+	if err := put(new(0)); !errors.Is(err, kv.ErrCASMismatch) {
 		t.Errorf("cas 0 after a delete: error %v, want ErrCASMismatch", err)
 	}
-	f.noError(f.SetConfig(t.Context(), kv.SettingsChange{CASRequired: ptr(true)}))
+	f.noError(f.SetConfig(t.Context(), kv.SettingsChange{CASRequired: new(true)}))
 	if err := put(nil); !errors.Is(err, kv.ErrCASRequired) {
 		t.Errorf("no cas where it is required: error %v, want ErrCASRequired", err)
 	}
@@ -219,15 +222,15 @@ func TestMetadata(t *testing.T) {
 	set := func(replace bool, custom map[string]*string) error {
 		return f.SetMetadata(t.Context(), "a", true, kv.MetadataChange{Custom: custom, ReplaceCustom: replace})
 	}
-	f.noError(set(true, map[string]*string{"owner": ptr("x"), "gone": ptr("y")}))
-	f.noError(set(false, map[string]*string{"gone": nil, "new": ptr("z")}))
+	f.noError(set(true, map[string]*string{"owner": new("x"), "gone": new("y")}))
+	f.noError(set(false, map[string]*string{"gone": nil, "new": new("z")}))
 	if v := f.put("a", `{}`); len(v.Custom) != 2 || v.Custom["owner"] != "x" || v.Custom["new"] != "z" {
 		t.Errorf("custom metadata = %v", v.Custom)
 	}
 	for name, custom := range map[string]map[string]*string{
-		"long key":   {strings.Repeat("k", 129): ptr("")},
-		"long value": {"k": ptr(strings.Repeat("v", 513))},
-		"empty key":  {"": ptr("v")},
+		"long key":   {strings.Repeat("k", 129): new("")},
+		"long value": {"k": new(strings.Repeat("v", 513))},
+		"empty key":  {"": new("v")},
 	} {
 		if err := set(false, custom); !errors.Is(err, kv.ErrInvalid) {
 			t.Errorf("%s: error %v, want ErrInvalid", name, err)

@@ -146,7 +146,7 @@ func partly(committed bool, err error) error {
 	if !committed || errors.Is(err, store.ErrOutcomeUnknown) {
 		return err
 	}
-	return fmt.Errorf("%w: part of it is done, send it again: %v", store.ErrOutcomeUnknown, err)
+	return fmt.Errorf("%w: part of it is done, send it again: %v", store.ErrOutcomeUnknown, err) //nolint:errorlint // err says "not applied", which is not so of the whole
 }
 
 func checkVersions(versions []int) error {

@@ -53,11 +53,11 @@ func TestMaxVersions(t *testing.T) {
 	if err != nil || m.Current != 12 || m.Oldest != 3 || len(m.Versions) != 10 || m.Versions[0].Number != 3 {
 		t.Errorf("metadata = %+v, %v, want versions 3 to 12", m, err)
 	}
-	f.noError(f.SetMetadata(t.Context(), "a", true, kv.MetadataChange{SettingsChange: kv.SettingsChange{MaxVersions: ptr(100)}}))
+	f.noError(f.SetMetadata(t.Context(), "a", true, kv.MetadataChange{SettingsChange: kv.SettingsChange{MaxVersions: new(100)}}))
 	for range 60 {
 		f.put("a", `{}`)
 	}
-	f.noError(f.SetMetadata(t.Context(), "a", true, kv.MetadataChange{SettingsChange: kv.SettingsChange{MaxVersions: ptr(2)}}))
+	f.noError(f.SetMetadata(t.Context(), "a", true, kv.MetadataChange{SettingsChange: kv.SettingsChange{MaxVersions: new(2)}}))
 	f.put("a", `{}`)
 	if _, err := f.Get(t.Context(), "a", 50); !errors.Is(err, kv.ErrNotFound) {
 		t.Errorf("a version past max_versions: error %v, want ErrNotFound", err)
@@ -81,7 +81,7 @@ func TestMaxVersions(t *testing.T) {
 func TestPurge(t *testing.T) {
 	for _, versions := range []int{0, 1, 14, 15, 16, 30, 31, 100} {
 		f := newFixture(t)
-		f.noError(f.SetMetadata(t.Context(), "a", true, kv.MetadataChange{SettingsChange: kv.SettingsChange{MaxVersions: ptr(1000)}}))
+		f.noError(f.SetMetadata(t.Context(), "a", true, kv.MetadataChange{SettingsChange: kv.SettingsChange{MaxVersions: new(1000)}}))
 		for range versions {
 			f.put("a", `{}`)
 		}
@@ -108,7 +108,7 @@ func TestInterruptedPurgeAndDestroy(t *testing.T) {
 		"destroy": func(f *fixture) error { return f.Destroy(f.Context(), "a", all) },
 	} {
 		f := newFixture(t)
-		f.noError(f.SetConfig(t.Context(), kv.SettingsChange{MaxVersions: ptr(100)}))
+		f.noError(f.SetConfig(t.Context(), kv.SettingsChange{MaxVersions: new(100)}))
 		for range all {
 			f.put("a", `{"x":1}`)
 		}
@@ -136,7 +136,7 @@ func TestInterruptedPurgeAndDestroy(t *testing.T) {
 
 func TestDeleteVersionAfter(t *testing.T) {
 	f := newFixture(t)
-	f.noError(f.SetConfig(t.Context(), kv.SettingsChange{DeleteVersionAfter: ptr(time.Hour)}))
+	f.noError(f.SetConfig(t.Context(), kv.SettingsChange{DeleteVersionAfter: new(time.Hour)}))
 	if v := f.put("a", `{"x":1}`); !v.Deletion.Equal(f.now.Add(time.Hour)) {
 		t.Errorf("deletion time %v, want an hour from now", v.Deletion)
 	}

@@ -14,8 +14,8 @@ import (
 
 // attachment is a plugin that somebody else runs. It is a peer.
 type attachment struct {
-	address string
-	conn    *grpc.ClientConn
+	target string // unix:///path
+	conn   *grpc.ClientConn
 }
 
 // attach prepares a connection to the plugin at address, unix:///path. The first call
@@ -31,7 +31,7 @@ func attach(address string) (*attachment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("attach to plugin at %s: %w", address, err)
 	}
-	return &attachment{address: address, conn: conn}, nil
+	return &attachment{target: address, conn: conn}, nil
 }
 
 func (a *attachment) connection() *grpc.ClientConn { return a.conn }
@@ -39,7 +39,9 @@ func (a *attachment) connection() *grpc.ClientConn { return a.conn }
 // gone never happens: the end of the connection says it all.
 func (a *attachment) gone() <-chan struct{} { return nil }
 
-func (a *attachment) where() (path string, pid int) { return a.address, 0 }
+func (a *attachment) where() (path string, pid int) { return a.target, 0 }
+
+func (a *attachment) address() string { return a.target }
 
 func (a *attachment) lastWill() bool { return false }
 

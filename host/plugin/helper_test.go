@@ -49,7 +49,7 @@ var limits = storage.Limits{MaxKeyBytes: 1024, MaxValueBytes: 1 << 20, MaxOps: 6
 
 // runPlugin is the main of a test plugin.
 func runPlugin(args []string) {
-	mode := append(args, "good", "")
+	mode := slices.Concat(args, []string{"good", ""})
 	served := servedPlugin{name: "good", ha: true, protocol: wire.ProtocolVersion, limits: limits}
 	switch mode[0] {
 	case "good":
@@ -253,7 +253,7 @@ func (m *memory) Write(_ context.Context, ops []storage.Op) error {
 	defer m.mu.Unlock()
 	for _, op := range ops {
 		if op.Key == "die" {
-			os.Exit(7)
+			unix.Exit(7)
 		}
 		m.put(op.Key, op.Value)
 	}

@@ -180,6 +180,13 @@ func (p *process) gone() <-chan struct{} { return p.runner.done }
 
 func (p *process) where() (path string, pid int) { return p.path, p.runner.cmd.Process.Pid }
 
+// address is the fourth field of the handshake, which checkHandshake has looked at.
+func (p *process) address() string {
+	p.runner.mu.Lock()
+	defer p.runner.mu.Unlock()
+	return "unix://" + strings.Split(p.runner.handshake, "|")[3]
+}
+
 func (p *process) lastWill() bool { return p.runner.lastWill }
 
 // explain adds how the process ended to err, if it did or does so now.

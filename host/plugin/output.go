@@ -181,12 +181,13 @@ func (t *tail) quote() string {
 // characters out.
 func plain(line string) string {
 	if e, ok := parseEntry([]byte(line)); ok {
-		line = e.message
+		parts := []string{e.message}
 		for i := 0; i < len(e.fields); i += 2 {
 			if text, ok := e.fields[i+1].(string); ok && (e.fields[i] == "error" || e.fields[i] == "err") {
-				line += ": " + text
+				parts = append(parts, text)
 			}
 		}
+		line = strings.Join(parts, ": ")
 	}
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {

@@ -41,6 +41,7 @@ type Info struct {
 	SDK      string // what it was built with
 	Path     string // of the program, or the address attached to
 	PID      int    // 0 while it is down and when attached
+	Address  string // unix:///path of its socket, to attach to; empty while it is down
 	Restarts int    // how often it was replaced or attached to again
 	LastWill bool   // the plugin can tell when this process is dead
 	// LastError is why it is down, or was last; nil if it never was.

@@ -42,6 +42,7 @@ type peer interface {
 	connection() *grpc.ClientConn
 	gone() <-chan struct{}         // closed when it has ended; nil if that can not be known
 	where() (path string, pid int) // pid 0: not known
+	address() string               // unix:///path of its socket
 	lastWill() bool                // it holds a descriptor of this process
 	explain(err error) error       // adds how it ended, if it has
 	stop(grace time.Duration)      // returns when nothing is left of it; within seconds

@@ -118,13 +118,14 @@ func wait(ctx context.Context, d time.Duration) bool {
 // up makes session the one that calls use.
 func (s *Storage) up(session *session) {
 	path, pid := session.peer.where()
+	address := session.peer.address()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.info.Name != "" {
 		s.info.Restarts++
 	}
 	s.info.Name, s.info.Version, s.info.SDK = session.desc.Name, session.desc.Version, session.desc.SDK
-	s.info.Path, s.info.PID, s.info.LastWill = path, pid, session.peer.lastWill()
+	s.info.Path, s.info.PID, s.info.Address, s.info.LastWill = path, pid, address, session.peer.lastWill()
 	s.set(session, nil)
 }
 
@@ -132,7 +133,7 @@ func (s *Storage) up(session *session) {
 func (s *Storage) down(reason error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.info.PID, s.info.LastError = 0, reason
+	s.info.PID, s.info.Address, s.info.LastError = 0, "", reason
 	s.set(nil, nil)
 }
 
@@ -150,7 +151,7 @@ func (s *Storage) end(reason error) {
 	if s.final != nil {
 		return
 	}
-	s.info.PID = 0
+	s.info.PID, s.info.Address = 0, ""
 	s.set(nil, reason)
 }
 

@@ -89,8 +89,16 @@ func TestValidateSplit(t *testing.T) {
 		shares, threshold int
 		ok                bool
 	}{
-		{1, 1, true}, {5, 3, true}, {255, 255, true}, {2, 2, true},
-		{0, 0, false}, {-1, 1, false}, {256, 3, false}, {5, 0, false}, {5, 6, false}, {5, 1, false},
+		{1, 1, true},
+		{5, 3, true},
+		{255, 255, true},
+		{2, 2, true},
+		{0, 0, false},
+		{-1, 1, false},
+		{256, 3, false},
+		{5, 0, false},
+		{5, 6, false},
+		{5, 1, false},
 	} {
 		if err := ValidateSplit(tt.shares, tt.threshold); (err == nil) != tt.ok {
 			t.Errorf("ValidateSplit(%d, %d) = %v, want ok %t", tt.shares, tt.threshold, err, tt.ok)

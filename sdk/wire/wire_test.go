@@ -70,7 +70,9 @@ func (f *fakeBackend) Get(ctx context.Context, key string) (storage.Item, error)
 func (f *fakeBackend) List(ctx context.Context, prefix, after string, limit int) ([]string, error) {
 	return f.list(ctx, prefix, after, limit)
 }
+
 func (f *fakeBackend) Write(ctx context.Context, ops []storage.Op) error { return f.write(ctx, ops) }
+
 func (f *fakeBackend) Commit(ctx context.Context, g storage.Guard, ops []storage.Op) (storage.Version, error) {
 	return f.commit(ctx, g, ops)
 }

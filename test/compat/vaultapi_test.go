@@ -147,6 +147,7 @@ func testMounts(t *testing.T, c *harness.Cluster) {
 	}
 
 	tuned := "tuned"
+	//nolint:staticcheck // deprecated, but existing programs call it: unlike its successor it sends empty values
 	if err := sys.TuneMount("deep/path", api.MountConfigInput{Description: &tuned, DefaultLeaseTTL: "2h", MaxLeaseTTL: "24h"}); err != nil {
 		t.Fatalf("tune: %v", err)
 	}

@@ -93,15 +93,15 @@ func TestServerRefusesToStart(t *testing.T) {
 		{"unknown key", func(t *testing.T) string {
 			return pluginDirectory(bundled) + "cluster_nam = \"x\"\n" + inmem + freeListener(t)
 		}, []string{"FILE:2: cluster_nam: unknown key; did you mean cluster_name?"}},
-		{"unknown key of the listener", func(t *testing.T) string {
-			return pluginDirectory(bundled) + inmem + "listener \"tcp\" {\n  addres = \"x\"\n  tls_disable = true\n}\n"
-		}, []string{"FILE:4: listener.addres: unknown key; did you mean address?"}},
+		{"unknown key of the listener", func(*testing.T) string {
+			return pluginDirectory(bundled) + inmem + "listener \"tcp\" {\n  addrss = \"x\"\n  tls_disable = true\n}\n"
+		}, []string{"FILE:4: listener.addrss: unknown key; did you mean address?"}},
 		{"unknown keys, all at once", func(t *testing.T) string {
 			return pluginDirectory(bundled) + inmem + freeListener(t) + "foo_bar = 1\nlog_levl = \"info\"\n"
 		}, []string{"FILE:7: foo_bar: unknown key", "FILE:8: log_levl: unknown key; did you mean log_level?"}},
 		{"unknown option of the storage", func(t *testing.T) string {
-			return pluginDirectory(bundled) + "storage \"consul\" {\n  addres = \"127.0.0.1:1\"\n}\n" + freeListener(t)
-		}, []string{`storage "consul"`, `option "addres" is unknown, did you mean "address"?`}},
+			return pluginDirectory(bundled) + "storage \"consul\" {\n  addrss = \"127.0.0.1:1\"\n}\n" + freeListener(t)
+		}, []string{`storage "consul"`, `option "addrss" is unknown, did you mean "address"?`}},
 		{"storage option of the wrong type", func(t *testing.T) string {
 			return pluginDirectory(bundled) + "storage \"inmem\" {\n  latency = \"soon\"\n}\n" + freeListener(t)
 		}, []string{`option "latency"`}},
@@ -115,7 +115,7 @@ func TestServerRefusesToStart(t *testing.T) {
 
 		{"missing plugin", func(t *testing.T) string {
 			return pluginDirectory(bundled) + "storage \"cassandra\" {}\n" + freeListener(t)
-		}, []string{`no plugin for storage "cassandra"`, "holdfast-storage-cassandra does not exist", "holds storage plugins for: consul, inmem"}},
+		}, []string{`no plugin for storage "cassandra"`, "holdfast-storage-cassandra does not exist", "holds storage plugins for: consul, etcd, inmem, zookeeper"}},
 		{"missing plugin directory", func(t *testing.T) string {
 			return pluginDirectory("/nonexistent/plugins") + inmem + freeListener(t)
 		}, []string{"plugin directory /nonexistent/plugins does not exist"}},

@@ -92,13 +92,13 @@ func TestDecodeAcceptsWhatConfigFilesSay(t *testing.T) {
 
 func TestDecodeNamesEveryProblemAtOnce(t *testing.T) {
 	_, err := decode(t, `{
-		"adress": "x", "zzz": 1, "address": "", "verify": "maybe", "max_parallel": 1.5, "small": 256,
+		"addrss": "x", "zzz": 1, "address": "", "verify": "maybe", "max_parallel": 1.5, "small": 256,
 		"timeout": "soon", "servers": {"a": 1}, "token": ["hidden-a"], "pin": "hidden-b"}`)
 	if err == nil {
 		t.Fatal("got no error")
 	}
 	want := []string{
-		`option "adress" is unknown, did you mean "address"?`,
+		`option "addrss" is unknown, did you mean "address"?`,
 		`option "address" is required: where the store is`,
 		`option "max_parallel": want a whole number in range, got 1.5`,
 		`option "pin": want a whole number in range`,
@@ -189,7 +189,7 @@ func TestEditDistance(t *testing.T) {
 	for _, test := range []struct {
 		a, b string
 		want int
-	}{{"", "", 0}, {"", "abc", 3}, {"address", "adress", 1}, {"kitten", "sitting", 3}, {"path", "path", 0}} {
+	}{{"", "", 0}, {"", "abc", 3}, {"address", "addrss", 1}, {"kitten", "sitting", 3}, {"path", "path", 0}} {
 		if got := editDistance(test.a, test.b); got != test.want {
 			t.Errorf("%q, %q: got %d, want %d", test.a, test.b, got, test.want)
 		}

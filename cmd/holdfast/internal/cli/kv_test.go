@@ -144,9 +144,11 @@ func TestKVWrites(t *testing.T) {
 		{"kv undelete -versions=1 -versions=2 secret/db", "PUT /v1/secret/undelete/db", versions},
 		{"kv destroy -versions=1,2 secret/db", "PUT /v1/secret/destroy/db", versions},
 		{"kv rollback -version=2 secret/db", "PUT /v1/secret/data/db", map[string]any{
-			"data": map[string]any{"user": "app", "port": 5432.0}, "options": map[string]any{"cas": 3.0}}},
+			"data": map[string]any{"user": "app", "port": 5432.0}, "options": map[string]any{"cas": 3.0},
+		}},
 		{"kv metadata put -max-versions=5 -cas-required -delete-version-after=1h -custom-metadata=o=me secret/db", "PUT /v1/secret/metadata/db", map[string]any{
-			"max_versions": 5.0, "cas_required": true, "delete_version_after": "1h", "custom_metadata": map[string]any{"o": "me"}}},
+			"max_versions": 5.0, "cas_required": true, "delete_version_after": "1h", "custom_metadata": map[string]any{"o": "me"},
+		}},
 		{"kv metadata delete secret/db", "DELETE /v1/secret/metadata/db", nil},
 	} {
 		t.Run(test.args, func(t *testing.T) {
@@ -156,8 +158,10 @@ func TestKVWrites(t *testing.T) {
 			}
 		})
 	}
-	for _, args := range []string{"kv put -cas=1 old/db a=1", "kv patch old/db a=1", "kv delete -versions=1 old/db",
-		"kv undelete -versions=1 old/db", "kv rollback -version=1 old/db", "kv metadata get old/db"} {
+	for _, args := range []string{
+		"kv put -cas=1 old/db a=1", "kv patch old/db a=1", "kv delete -versions=1 old/db",
+		"kv undelete -versions=1 old/db", "kv rollback -version=1 old/db", "kv metadata get old/db",
+	} {
 		if got := u.run(t, strings.Fields(args)...); got.code != exitLocal || !strings.Contains(got.stderr, "version 1") {
 			t.Errorf("%s: exit code %d, stderr %q", args, got.code, got.stderr)
 		}

@@ -6,14 +6,14 @@ import (
 )
 
 func TestCleanPath(t *testing.T) {
-	for in, want := range map[string]string{
-		"secret/a":     "secret/a",
-		"/secret/a/":   "secret/a",
-		" secret/a b ": "secret/a b",
-		"a/..b":        "a/..b",
+	for _, test := range []struct{ in, want string }{
+		{"secret/a", "secret/a"},
+		{"/secret/a/", "secret/a"},
+		{" secret/a b ", "secret/a b"},
+		{"a/..b", "a/..b"},
 	} {
-		if got, err := cleanPath(in); err != nil || got != want {
-			t.Errorf("%q: got %q, %v, want %q", in, got, err, want)
+		if got, err := cleanPath(test.in); err != nil || got != test.want {
+			t.Errorf("%q: got %q, %v, want %q", test.in, got, err, test.want)
 		}
 	}
 	for _, in := range []string{"", "/", "a//b", "a/../b", "..", "a/./b"} {

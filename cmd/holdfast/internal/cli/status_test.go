@@ -21,8 +21,10 @@ func TestStatus(t *testing.T) {
 			name:   "active",
 			seal:   reply{200, unsealedStatus},
 			leader: reply{200, `{"ha_enabled":true,"is_self":true,"active_time":"2026-01-02T03:04:05Z","leader_address":"http://a","leader_cluster_address":"https://a:1"}`},
-			lines: []string{"Key Value", "--- -----", "Seal Type shamir", "Sealed false", "Total Shares 3", "Threshold 2",
-				"Storage Type consul", "HA Enabled true", "HA Cluster https://a:1", "HA Mode active", "Active Since 2026-01-02T03:04:05Z"},
+			lines: []string{
+				"Key Value", "--- -----", "Seal Type shamir", "Sealed false", "Total Shares 3", "Threshold 2",
+				"Storage Type consul", "HA Enabled true", "HA Cluster https://a:1", "HA Mode active", "Active Since 2026-01-02T03:04:05Z",
+			},
 		},
 		{
 			name:   "standby",
