@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"syscall"
@@ -12,6 +13,7 @@ import (
 	hcli "github.com/hashicorp/cli"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/cli"
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/plugintest"
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/server"
 )
 
@@ -38,6 +40,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	commands["server"] = server.Command(ctx, server.Env{
 		Getenv: getenv, Stdin: stdin, Stdout: stdout, Stderr: stderr, Version: version,
 	})
+	maps.Copy(commands, plugintest.Commands(ctx, plugintest.Env{
+		Stdin: stdin, Stdout: stdout, Stderr: stderr, Version: version,
+	}))
 	dispatcher := &hcli.CLI{
 		Name:        "holdfast",
 		Version:     "Holdfast " + version,

@@ -141,7 +141,8 @@ func (x *chaos) client(ctx context.Context, id int) {
 		}
 		x.mu.Lock()
 		x.history = append(x.history, porcupine.Operation{
-			ClientId: id, Input: op, Output: got, Call: int64(call), Return: int64(back)})
+			ClientId: id, Input: op, Output: got, Call: int64(call), Return: int64(back),
+		})
 		if err == nil {
 			x.acked++
 		}

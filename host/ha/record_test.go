@@ -72,8 +72,10 @@ func TestRecordLeavesRoomForWrites(t *testing.T) {
 	r := held()
 	r.Epoch, r.Seq, r.Lease = math.MaxUint64, math.MaxUint64, maxLease
 	r.Phase, r.Target = HandedOff, strings.Repeat("t", 26)
-	r.Holder = Node{ID: strings.Repeat("i", 26), APIAddress: "https://" + strings.Repeat("h", 253) + ":65535",
-		ClusterAddress: "https://" + strings.Repeat("h", 253) + ":65535"}
+	r.Holder = Node{
+		ID: strings.Repeat("i", 26), APIAddress: "https://" + strings.Repeat("h", 253) + ":65535",
+		ClusterAddress: "https://" + strings.Repeat("h", 253) + ":65535",
+	}
 	const sealing = 64
 	if got := len(encoded(t, r)) + len(RecordKey) + sealing; got > 2<<10 {
 		t.Errorf("the record takes %d bytes of a batch", got)

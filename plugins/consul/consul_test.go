@@ -50,10 +50,20 @@ func raw(t *testing.T, address string) *api.KV {
 	return client.KV()
 }
 
+// everyday are the profiles of a backend that is not looked at as a program.
+var everyday = []storagetest.Profile{storagetest.Core, storagetest.Txn, storagetest.HA}
+
 func TestContract(t *testing.T) {
 	t.Parallel()
 	server := servers.Consul(t)
-	storagetest.Run(t, func(t *testing.T) storage.Backend { return openAt(t, server.Address) })
+	storagetest.Run(t, storagetest.Harness{
+		Expect: everyday,
+		Open: func(ctx context.Context) (storage.Backend, storage.Capabilities, error) {
+			c := defaults()
+			c.Address = server.Address
+			return open(ctx, c, hclog.NewNullLogger())
+		},
+	})
 }
 
 // What only Consul can get wrong, on one server. Every subtest has a path of its

@@ -32,13 +32,16 @@ func TestContractAcrossTheWire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	storagetest.Run(t, func(t *testing.T) storage.Backend {
-		t.Helper()
-		b, err := client.Configure(t.Context(), stanza)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
+	storagetest.Run(t, storagetest.Harness{
+		Expect:  everyday,
+		Checked: true,
+		Open: func(ctx context.Context) (storage.Backend, storage.Capabilities, error) {
+			b, err := client.Configure(ctx, stanza)
+			if err != nil {
+				return nil, storage.Capabilities{}, err
+			}
+			return b, b.Capabilities(), nil
+		},
 	})
 }
 

@@ -19,6 +19,7 @@ const (
 	defaultValueBytes = 1 << 20
 	maxOps            = 128
 	maxBatchBytes     = 2 << 20 // also the largest max_value_size
+	faultsPer         = 1000    // what fault_rate counts
 )
 
 // Config is the stanza storage "inmem".
@@ -26,6 +27,9 @@ type Config struct {
 	Name         string        `config:"name" desc:"servers whose plugin is one process share the data of one name"`
 	Latency      time.Duration `config:"latency" desc:"time that every call takes longer, to imitate a store across a network"`
 	MaxValueSize int           `config:"max_value_size" desc:"largest value in bytes"`
+	FaultRate    int           `config:"fault_rate" desc:"of 1,000 calls, how many fail, to test what relies on the store"`
+	FaultKinds   []string      `config:"fault_kinds" desc:"how calls fail: refused (nothing happened, and the error says so), before (nothing happened), after (it happened, the answer is lost)"`
+	FaultSeed    uint64        `config:"fault_seed" desc:"number that decides which calls fail"`
 }
 
 // Validate reports every option that is out of range.
@@ -40,6 +44,17 @@ func (c Config) Validate() error {
 	if c.MaxValueSize < storage.MinValueBytes || c.MaxValueSize > maxBatchBytes {
 		errs = append(errs, fmt.Errorf(`option "max_value_size" is %d, want %d to %d`, c.MaxValueSize, storage.MinValueBytes, maxBatchBytes))
 	}
+	if c.FaultRate < 0 || c.FaultRate > faultsPer {
+		errs = append(errs, fmt.Errorf(`option "fault_rate" is %d, want 0 to %d`, c.FaultRate, faultsPer))
+	}
+	if len(c.FaultKinds) == 0 {
+		errs = append(errs, errors.New(`option "fault_kinds" is empty`))
+	}
+	for _, kind := range c.FaultKinds {
+		if kind != faultRefused && kind != faultBefore && kind != faultAfter {
+			errs = append(errs, fmt.Errorf(`option "fault_kinds" has %q, want %s, %s or %s`, kind, faultRefused, faultBefore, faultAfter))
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -47,11 +62,14 @@ func (c Config) Validate() error {
 func New() sdk.Plugin[Config, *Backend] {
 	shared := &stores{byName: make(map[string]*store)}
 	return sdk.Plugin[Config, *Backend]{
-		Name:     "inmem",
-		Version:  "1.0.0",
-		Defaults: Config{Name: "default", MaxValueSize: defaultValueBytes},
+		Name:    "inmem",
+		Version: "1.0.0",
+		Defaults: Config{
+			Name: "default", MaxValueSize: defaultValueBytes,
+			FaultKinds: []string{faultRefused, faultBefore, faultAfter}, FaultSeed: 1,
+		},
 		Open: func(_ context.Context, c Config, _ sdk.Env) (*Backend, storage.Capabilities, error) {
-			return &Backend{store: shared.named(c.Name), latency: c.Latency}, storage.Capabilities{Limits: storage.Limits{
+			return &Backend{store: shared.named(c.Name), faults: newFaults(c)}, storage.Capabilities{Limits: storage.Limits{
 				MaxKeyBytes:   storage.MaxKeyBytes,
 				MaxValueBytes: c.MaxValueSize,
 				MaxOps:        maxOps,

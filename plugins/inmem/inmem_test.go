@@ -25,14 +25,32 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// everyday are the profiles of a backend that is not looked at as a program.
+var everyday = []storagetest.Profile{storagetest.Core, storagetest.Txn, storagetest.HA}
+
 func TestContract(t *testing.T) {
 	plugin := inmem.New()
-	storagetest.Run(t, func(t *testing.T) storage.Backend { return open(t, plugin, plugin.Defaults) })
+	storagetest.Run(t, storagetest.Harness{
+		Expect: everyday,
+		Open: func(ctx context.Context) (storage.Backend, storage.Capabilities, error) {
+			return plugin.Open(ctx, plugin.Defaults, sdk.Env{Logger: hclog.NewNullLogger()})
+		},
+	})
 }
 
 func TestContractThroughTheWire(t *testing.T) {
 	client := serve(t, inmem.New())
-	storagetest.Run(t, func(t *testing.T) storage.Backend { return configure(t, client, nil) })
+	storagetest.Run(t, storagetest.Harness{
+		Expect:  everyday,
+		Checked: true,
+		Open: func(ctx context.Context) (storage.Backend, storage.Capabilities, error) {
+			b, err := client.Configure(ctx, nil)
+			if err != nil {
+				return nil, storage.Capabilities{}, err
+			}
+			return b, b.Capabilities(), nil
+		},
+	})
 }
 
 func TestDataIsSharedByName(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 
@@ -13,14 +14,16 @@ import (
 
 func TestContract(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "store.json")
-	storagetest.Run(t, func(t *testing.T) storage.Backend {
-		b, _, err := plugin().Open(t.Context(), Config{File: file}, sdk.Env{Logger: hclog.NewNullLogger()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, ok := any(b).(storage.HABackend); ok {
-			t.Fatal("it is there to have no high availability")
-		}
-		return b
+	storagetest.Run(t, storagetest.Harness{
+		Expect: []storagetest.Profile{storagetest.Core, storagetest.Txn},
+		Open: func(ctx context.Context) (storage.Backend, storage.Capabilities, error) {
+			return plugin().Open(ctx, Config{File: file}, sdk.Env{Logger: hclog.NewNullLogger()})
+		},
 	})
+}
+
+func TestHasNoHighAvailability(t *testing.T) {
+	if _, ok := any(&Backend{}).(storage.HABackend); ok {
+		t.Error("it is there to have none")
+	}
 }

@@ -1,0 +1,116 @@
+package plugintest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/holdfast/holdfast/host/plugin"
+	"github.com/holdfast/holdfast/sdk/storage"
+	"github.com/holdfast/holdfast/sdk/storagetest"
+)
+
+var _ storagetest.Instance = (*instance)(nil)
+
+// instance is a process of the program, as a server has one.
+type instance struct {
+	*plugin.Storage
+
+	spec plugin.Spec
+	log  *output
+}
+
+func (p *program) start(ctx context.Context) (*instance, error) {
+	log := &output{}
+	logger := hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: log})
+	s, err := plugin.Open(ctx, p.spec, logger)
+	if err != nil {
+		return nil, err
+	}
+	return &instance{Storage: s, spec: p.spec, log: log}, nil
+}
+
+// PID implements storagetest.Instance.
+func (i *instance) PID() int { return i.Info().PID }
+
+// Socket implements storagetest.Instance.
+func (i *instance) Socket() string { return strings.TrimPrefix(i.Info().Address, "unix://") }
+
+// Output implements storagetest.Instance.
+func (i *instance) Output() string { return i.log.String() }
+
+// Attach implements storagetest.Instance.
+func (i *instance) Attach(ctx context.Context) (storage.Backend, error) { return i.attach(ctx) }
+
+// attach opens one more backend in the process, as a server that attaches does.
+func (i *instance) attach(ctx context.Context) (*plugin.Storage, error) {
+	address, err := i.address(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return plugin.Open(ctx, plugin.Spec{Type: i.spec.Type, Attach: address, Options: i.spec.Options}, hclog.NewNullLogger())
+}
+
+// address waits until the process is there.
+func (i *instance) address(ctx context.Context) (string, error) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		info := i.Info()
+		if info.Address != "" {
+			return info.Address, nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", fmt.Errorf("attach to the plugin: it is down (%w): %w", info.LastError, ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+// usage counts what the processes of the clients have open.
+func (p *program) usage() (map[string]int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	total := make(map[string]int)
+	for _, one := range p.processes {
+		for what, dir := range map[string]string{"open files": "fd", "threads": "task"} {
+			entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/%s", one.PID(), dir))
+			if err != nil {
+				return nil, fmt.Errorf("look at the plugin's process: %w", err)
+			}
+			total[what] += len(entries)
+		}
+	}
+	return total, nil
+}
+
+// output keeps the last part of a log. Safe for concurrent use.
+type output struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+// maxOutput is how much of a log is kept, in bytes.
+const maxOutput = 4 << 20
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.text.Len()+len(p) > maxOutput {
+		o.text.Next(o.text.Len() / 2)
+	}
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
