@@ -142,6 +142,9 @@ func (s *ZooKeeperServer) launch() error {
 	args := append([]string{
 		"-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", // for a quick start
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
+		// These two say a line about every connection.
+		"-Dorg.slf4j.simpleLogger.log.org.apache.zookeeper.server.NIOServerCnxn=error",
+		"-Dorg.slf4j.simpleLogger.log.org.apache.zookeeper.server.ZooKeeperServer=error",
 	}, s.flags...)
 	args = append(args, "-cp", s.dir+":"+zooKeeperClasses, "org.apache.zookeeper.server.quorum.QuorumPeerMain", filepath.Join(s.dir, "zoo.cfg"))
 	p, err := process.Start(s.logPath, s.logPath, nil, s.java, args...)

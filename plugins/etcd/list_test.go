@@ -1,0 +1,231 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/holdfast/holdfast/sdk/storage"
+	"github.com/holdfast/holdfast/test/servers"
+)
+
+// init must see what something else has put below the path.
+func testForeignNames(t *testing.T, b declared, client *clientv3.Client) {
+	for _, name := range []string{b.path, b.path + "core/keyring", b.path + "\xff", b.path + "a//b", b.path + "a", "unrelated"} {
+		if _, err := client.Put(t.Context(), name, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{"a", "a/", "core/", "\xff"}
+	if got, err := b.List(t.Context(), "", "", 0); err != nil || !slices.Equal(got, want) {
+		t.Errorf("list: %q, %v, want %q", got, err, want)
+	}
+}
+
+// modelList is List on all keys of a store, without thinking.
+func modelList(keys map[string]bool, prefix, after string, limit int) []string {
+	names := []string{}
+	for key := range keys {
+		name, below := strings.CutPrefix(key, prefix)
+		if !below {
+			continue
+		}
+		if at := strings.IndexByte(name, '/'); at >= 0 {
+			name = name[:at+1]
+		}
+		if name > after {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if limit > 0 && len(names) > limit {
+		names = names[:limit]
+	}
+	return names
+}
+
+// Names that sort before and after a slash, directories small and large.
+func testListModel(t *testing.T, b declared, _ *clientv3.Client) {
+	random := rand.New(rand.NewPCG(1, 2))
+	segment := func() string {
+		letters := "ab-.0 !~é\U0001f511"
+		all := []rune(letters)
+		var s strings.Builder
+		for range 1 + random.IntN(3) {
+			s.WriteRune(all[random.IntN(len(all))])
+		}
+		return "x" + s.String()
+	}
+	keys := map[string]bool{}
+	for range 1500 {
+		key := segment()
+		for range random.IntN(4) {
+			key += "/" + segment()
+		}
+		keys[key] = true
+	}
+	for i := range 1500 { // more than a page, deep in one directory
+		keys[fmt.Sprintf("xa/many/%04d", i)] = true
+	}
+	putAll(t, b, keys)
+	for _, paged := range []bool{false, true} {
+		b.paged.Store(paged)
+		compareLists(t, b, random, keys, segment)
+	}
+}
+
+func compareLists(t *testing.T, b declared, random *rand.Rand, keys map[string]bool, segment func() string) {
+	t.Helper()
+	prefixes := []string{"", "xa/", "xa/many/", "xb/", "x-/", "nothing/"}
+	for range 400 {
+		prefix, after, limit := prefixes[random.IntN(len(prefixes))], "", random.IntN(40)
+		if limit > 30 {
+			limit = 0
+		}
+		switch names := modelList(keys, prefix, "", 0); random.IntN(3) {
+		case 0:
+			after = segment()
+		case 1:
+			if len(names) > 0 {
+				after = names[random.IntN(len(names))]
+			}
+		}
+		got, err := b.List(t.Context(), prefix, after, limit)
+		if want := modelList(keys, prefix, after, limit); err != nil || !slices.Equal(got, want) {
+			t.Fatalf("paged %t: list %q after %q limit %d: %v\ngot  %q\nwant %q", b.paged.Load(), prefix, after, limit, err, got, want)
+		}
+	}
+}
+
+func putAll(t *testing.T, b declared, keys map[string]bool) {
+	t.Helper()
+	var all []storage.Op
+	for key := range keys {
+		all = append(all, storage.Put(key, nil))
+	}
+	for ops := range slices.Chunk(all, b.limits.MaxOps) {
+		if err := b.Write(t.Context(), ops); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// One call shows one state, though its pages are read one after the other while names
+// come and go and the history is compacted up to the newest revision.
+func testListCompaction(t *testing.T, b declared, client *clientv3.Client) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	const n = 3000 // several pages
+	keys := map[string]bool{}
+	for i := range n {
+		keys[fmt.Sprintf("d/%05d", i)] = true
+	}
+	putAll(t, b, keys)
+	var stop atomic.Bool
+	var others sync.WaitGroup
+	var compactions, moves atomic.Int64
+	others.Go(func() {
+		// A name at one end goes when one at the other end comes: each state has n names.
+		for i := 0; !stop.Load(); i++ {
+			from, to := "d/00000", "d/99999"
+			if i%2 == 1 {
+				from, to = to, from
+			}
+			if err := b.Write(ctx, []storage.Op{storage.Delete(from), storage.Put(to, nil)}); err != nil {
+				t.Errorf("write: %v", err)
+				return
+			}
+			moves.Add(1)
+		}
+	})
+	others.Go(func() {
+		for !stop.Load() {
+			reply, err := client.Get(ctx, "none")
+			if err == nil {
+				_, err = client.Compact(ctx, reply.Header.Revision)
+			}
+			if err == nil {
+				compactions.Add(1)
+			}
+		}
+	})
+	for range 30 {
+		names, err := b.List(ctx, "d/", "", 0)
+		if err != nil || len(names) != n || slices.Contains(names, "00000") == slices.Contains(names, "99999") {
+			t.Errorf("list: %d names, %v, want the %d of one state", len(names), err, n)
+			break
+		}
+	}
+	stop.Store(true)
+	others.Wait()
+	if compactions.Load() == 0 || moves.Load() == 0 {
+		t.Errorf("%d compactions, %d moves: the lists were not disturbed", compactions.Load(), moves.Load())
+	}
+}
+
+// One page costs what a page costs, whatever the directory holds, and a name costs what a
+// name costs, whatever lies below it.
+func TestListCostIsOfThePage(t *testing.T) {
+	t.Parallel()
+	server := servers.Etcd(t)
+	b := openAt(t, server.Address)
+	keys := map[string]bool{"small/last": true, "large/last": true}
+	for i := range 100_000 {
+		keys[fmt.Sprintf("large/dir/%06d", i)] = true
+	}
+	for i := range 2_000 {
+		keys[fmt.Sprintf("small/dir/%06d", i)] = true
+	}
+	putAll(t, b, keys)
+	for _, tt := range []struct {
+		what, below string
+		limit, want int
+	}{
+		{"a page of 1,000 names", "dir/", 1000, 1000},
+		{"the name of the directory and one more", "", 0, 2},
+	} {
+		small, large := cost(t, b, "small/"+tt.below, tt.limit, tt.want), cost(t, b, "large/"+tt.below, tt.limit, tt.want)
+		t.Logf("%s: of a directory of 2,000 %v, of 100,000 %v", tt.what, small, large)
+		if large.bytes > 3*small.bytes || large.time > 5*small.time+2*time.Millisecond {
+			t.Errorf("%s costs %v where the directory has 100,000, want about the %v of 2,000", tt.what, large, small)
+		}
+	}
+}
+
+type spent struct {
+	bytes int64 // allocated
+	time  time.Duration
+}
+
+func (s spent) String() string { return fmt.Sprintf("%v and %d KiB", s.time, s.bytes>>10) }
+
+// cost measures one List, with the etcd client and gRPC all that allocates: the least of
+// some attempts.
+func cost(t *testing.T, b declared, prefix string, limit, want int) spent {
+	t.Helper()
+	least := spent{math.MaxInt64, math.MaxInt64}
+	for range 15 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		started := time.Now()
+		names, err := b.List(t.Context(), prefix, "", limit)
+		took := time.Since(started)
+		runtime.ReadMemStats(&after)
+		if err != nil || len(names) != want {
+			t.Fatalf("list %s: %d names, %v, want %d", prefix, len(names), err, want)
+		}
+		least = spent{min(least.bytes, int64(after.TotalAlloc-before.TotalAlloc)), min(least.time, took)}
+	}
+	return least
+}
