@@ -8,6 +8,8 @@ import (
 	"time"
 
 	consul "github.com/hashicorp/consul/api"
+	etcd "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 
 	"github.com/holdfast/holdfast/host/barrier"
 	"github.com/holdfast/holdfast/host/ha"
@@ -125,5 +127,38 @@ func consulStates(t *testing.T, s store) states {
 			state[p.Key[len(home):]] = record{value: p.Value, changed: p.ModifyIndex}
 		}
 		return state, nil
+	}
+}
+
+// etcdStates reads all of etcd whenever it has changed: a range is of one revision.
+func etcdStates(t *testing.T, s store) states {
+	client, err := etcd.New(etcd.Config{Endpoints: []string{s.(etcdStore).Address}, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	const home = "holdfast/" // the default path of the storage stanza
+	var last int64
+	return func(ctx context.Context) (map[string]record, error) {
+		for {
+			resp, err := client.Get(ctx, home+"hf/", etcd.WithPrefix())
+			if err != nil {
+				return nil, err
+			}
+			if resp.Header.Revision == last {
+				select {
+				case <-time.After(time.Millisecond): // the node commits all the time
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
+				continue
+			}
+			last = resp.Header.Revision
+			state := make(map[string]record, len(resp.Kvs))
+			for _, kv := range resp.Kvs {
+				state[string(kv.Key)[len(home):]] = record{value: kv.Value, changed: uint64(kv.ModRevision)}
+			}
+			return state, nil
+		}
 	}
 }

@@ -31,8 +31,21 @@ func backends() []backend {
 			s := servers.Consul(t)
 			return s, consulStanza(s)
 		}, consulStates},
+		{"etcd", func(t *testing.T) (store, string) {
+			s := servers.Etcd(t)
+			return etcdStore{s}, fmt.Sprintf("storage \"etcd\" {\n  address = %q\n}", s.Address)
+		}, etcdStates},
+		{"zookeeper", func(t *testing.T) (store, string) {
+			s := servers.ZooKeeper(t)
+			return s, fmt.Sprintf("storage \"zookeeper\" {\n  address = %q\n}", s.Address)
+		}, nil},
 	}
 }
+
+// etcdStore is an etcd server as a store: without the flags that Restart may take.
+type etcdStore struct{ *servers.EtcdServer }
+
+func (s etcdStore) Restart() { s.EtcdServer.Restart() }
 
 // onEveryStore runs test on each store, started anew.
 func onEveryStore(t *testing.T, test func(t *testing.T, b backend)) {
