@@ -67,11 +67,19 @@ func (s *session) attempt(ctx context.Context, v *view, req *api.Request) *api.R
 	switch {
 	case v.ready:
 		return s.logical.Handle(ctx, req)
+	case v.damage != "":
+		return damaged(v)
 	case v.active != (cluster.Target{}):
 		return s.forward(ctx, v, req)
 	default:
 		return nil
 	}
+}
+
+// damaged is the answer of an active node that can not work on the store as it is. No
+// other node could, so the role stays where it is.
+func damaged(v *view) *api.Response {
+	return api.Failed(http.StatusInternalServerError, "the active node can not serve: "+v.damage)
 }
 
 // forward sends the request to the active node.
@@ -106,6 +114,9 @@ func (s *session) forward(ctx context.Context, v *view, req *api.Request) *api.R
 func (s *session) Forward(ctx context.Context, req *pb.ForwardRequest) *pb.ForwardResponse {
 	v := s.view.current.Load()
 	epoch := v.snapshot.Record.Epoch
+	if v.damage != "" && req.GetEpoch() == epoch {
+		return encodeResponse(damaged(v))
+	}
 	if !v.ready || req.GetEpoch() != epoch {
 		return &pb.ForwardResponse{Refused: true, Epoch: epoch}
 	}

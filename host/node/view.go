@@ -2,12 +2,14 @@ package node
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/holdfast/holdfast/host/api"
+	"github.com/holdfast/holdfast/host/barrier"
 	"github.com/holdfast/holdfast/host/clock"
 	"github.com/holdfast/holdfast/host/cluster"
 	"github.com/holdfast/holdfast/host/ha"
@@ -17,6 +19,7 @@ import (
 type view struct {
 	snapshot ha.Snapshot
 	ready    bool           // this node is active and has loaded what it needs
+	damage   string         // this node is active, and a record that it needs can not be opened: which one, and why
 	active   cluster.Target // another node that is active; zero if none is known
 	changed  chan struct{}  // closed when there is a newer view
 }
@@ -77,6 +80,9 @@ func (s *session) changed(run context.Context) func(ha.Snapshot) {
 		v.replace(func(next *view) {
 			next.snapshot = snapshot
 			next.ready = next.ready && is && was
+			if !is {
+				next.damage = ""
+			}
 			next.active = cluster.Target{}
 			holder := snapshot.Record.Holder
 			if !is && snapshot.Known && snapshot.Record.Phase == ha.Held && holder.ID != s.self.InstanceID {
@@ -105,7 +111,7 @@ func (s *session) lead(ctx context.Context) {
 	for {
 		err := s.load(ctx)
 		if err == nil {
-			s.view.update(func(v *view) { v.ready = ctx.Err() == nil })
+			s.view.update(func(v *view) { v.ready, v.damage = ctx.Err() == nil, "" })
 			if err := s.logical.Run(ctx); err != nil && ctx.Err() == nil {
 				logger.Error("remove the data of removed mounts", "error", err)
 			}
@@ -115,6 +121,9 @@ func (s *session) lead(ctx context.Context) {
 			return
 		}
 		logger.Error("load the mount table and the tokens; trying again", "error", err)
+		if damaged, ok := errors.AsType[*barrier.OpenError](err); ok {
+			s.view.update(func(v *view) { v.damage = damaged.Error() })
+		}
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():

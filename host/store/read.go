@@ -85,7 +85,11 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.cfg.Sealer.Open(key, sealed)
+	plain, err := s.cfg.Sealer.Open(key, sealed)
+	if err != nil {
+		t.cache.Invalidate(key) // what was damaged may be repaired behind this node's back
+	}
+	return plain, err
 }
 
 // miss asks the plugin, once for all who ask at the same time. A key of a
