@@ -1,0 +1,187 @@
+package conformance
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast/test/harness"
+)
+
+// report is what these tests read of a report in JSON.
+type report struct {
+	Plugin struct {
+		Name, Version, SHA256 string
+		Protocol              int
+	}
+	Store      string
+	Seed       uint64
+	Missing    []string
+	Passed     bool
+	Conformant bool
+	Cases      []struct {
+		ID, Profile, Status string
+		Failures            []string
+	}
+}
+
+func plugin(t *testing.T, name string) string {
+	t.Helper()
+	return filepath.Join(harness.Binaries(t), "plugins", "holdfast-storage-"+name)
+}
+
+// suite runs holdfast plugin test and returns its exit code and report.
+func suite(t *testing.T, name string, config map[string]string, flags ...string) (code int, r report) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "report.json")
+	args := append([]string{"plugin", "test", plugin(t, name), "-report", path, "-format=json"}, flags...)
+	for _, option := range slices.Sorted(maps.Keys(config)) {
+		args = append(args, "-config", option+"="+config[option])
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(harness.Binaries(t), "holdfast"), args...)
+	out, _ := cmd.CombinedOutput() // how it ended is the exit code
+	t.Logf("%s", out)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), r
+}
+
+// Every bundled plugin keeps every promise on a single server.
+func TestPluginsAreConformant(t *testing.T) {
+	for _, s := range stores() {
+		t.Run(s.name, func(t *testing.T) {
+			code, r := suite(t, s.name, s.single(t), "-expect=core,txn,ha,process", "-store="+s.kind)
+			if code != 0 || !r.Conformant || len(r.Cases) == 0 {
+				t.Errorf("exit code %d, conformant %t after %d cases", code, r.Conformant, len(r.Cases))
+			}
+			if r.Plugin.Name != s.name || r.Plugin.Version == "" || len(r.Plugin.SHA256) != 64 || r.Plugin.Protocol == 0 || r.Seed == 0 {
+				t.Errorf("the report does not say what was tested: %+v, seed %d", r.Plugin, r.Seed)
+			}
+			for _, one := range r.Cases {
+				if one.Status != "passed" {
+					t.Errorf("%s: %s %q", one.ID, one.Status, one.Failures)
+				}
+			}
+		})
+	}
+}
+
+// leaderLife is how long a leader of the store lives while the suite runs.
+const leaderLife = 2 * time.Second
+
+// The promises of high availability hold while the store loses its leader again and again.
+func TestPluginsAreConformantWhileLeadersDie(t *testing.T) {
+	for _, s := range stores() {
+		if s.members == nil {
+			continue // a single server is its own leader
+		}
+		t.Run(s.name, func(t *testing.T) {
+			config, killLeader := s.members(t)
+			if code, r := suite(t, s.name, config, "-expect=core,txn,ha,process", "-store="+s.kind); code != 0 {
+				t.Fatalf("undisturbed on three members: exit code %d, %+v", code, r.Cases)
+			}
+			var code int
+			var r report
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				code, r = suite(t, s.name, config, "-expect=ha", "-run=ha", "-disturbed")
+			}()
+			kills := 0
+			for alive := true; alive; {
+				select {
+				case <-done:
+					alive = false
+				case <-time.After(leaderLife):
+					killLeader()
+					kills++
+				}
+			}
+			if code != 0 || !r.Passed || kills == 0 {
+				t.Errorf("exit code %d, passed %t while %d leaders died", code, r.Passed, kills)
+			}
+		})
+	}
+}
+
+// A store that fails now and then, as inmem does on request, keeps its promises.
+func TestFaultyStoreIsConformant(t *testing.T) {
+	code, r := suite(t, "inmem", map[string]string{"fault_rate": "50"}, "-expect=core,txn,ha", "-run=core,txn,ha", "-disturbed")
+	if code != 0 || !r.Passed {
+		t.Errorf("exit code %d, passed %t", code, r.Passed)
+	}
+	// If nobody says so, a failing store breaks its promises.
+	code, r = suite(t, "inmem", map[string]string{"fault_rate": "50"}, "-expect=core", "-run=C-15,H-05", "-seed=1")
+	if code == 0 || r.Passed {
+		t.Errorf("a store that fails was found conformant: exit code %d", code)
+	}
+}
+
+// What the caller expects decides.
+func TestExpectations(t *testing.T) {
+	off := map[string]string{"ha_enabled": "false"}
+	if code, r := suite(t, "inmem", off, "-expect=core,ha", "-run=C-01"); code != 1 || r.Passed || !slices.Equal(r.Missing, []string{"ha"}) {
+		t.Errorf("ha is expected and switched off: exit code %d, missing %q", code, r.Missing)
+	}
+	code, r := suite(t, "inmem", off, "-expect=core", "-run=C-01")
+	if code != 0 || !r.Passed || r.Conformant {
+		t.Errorf("one case of core: exit code %d, passed %t, conformant %t; want it to say nothing of the others", code, r.Passed, r.Conformant)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	run := func(args ...string) (int, string) {
+		cmd := exec.CommandContext(t.Context(), filepath.Join(harness.Binaries(t), "holdfast"), append([]string{"plugin", "test"}, args...)...)
+		out, _ := cmd.CombinedOutput() // how it ended is the exit code
+		return cmd.ProcessState.ExitCode(), string(out)
+	}
+	inmem := plugin(t, "inmem")
+	for want, args := range map[string][]string{
+		"say which plugin to test":        {"-expect=core"},
+		"say what you expect":             {inmem},
+		`no profile "fast"`:               {inmem, "-expect=fast"},
+		`no case "C-99"`:                  {inmem, "-expect=core", "-run=C-99"},
+		"want text, json or junit":        {inmem, "-expect=core", "-format=yaml"},
+		"one plugin at a time":            {inmem, inmem, "-expect=core"},
+		"no such file":                    {inmem + "-none", "-expect=core"},
+		`"speed" is unknown`:              {inmem, "-expect=core", "-config=speed=1"},
+		`kind "process", and -store says`: {inmem, "-expect=core", "-store=shared"},
+		"want NAME=VALUE":                 {inmem, "-expect=core", "-config=speed"},
+	} {
+		if code, out := run(args...); code != 1 || !strings.Contains(out, want) {
+			t.Errorf("%q: exit code %d, want 1 and %q:\n%s", args, code, want, out)
+		}
+	}
+	if code, out := run("-list"); code != 0 || !strings.Contains(out, "C-04") || !strings.Contains(out, "P-20") {
+		t.Errorf("-list: exit code %d:\n%s", code, out)
+	}
+	// Flags stand before or after the plugin, and JUnit is XML.
+	code, out := run("-expect", "core", inmem, "-run", "C-01,C-04", "-format", "junit", "-seed", "5", "-report", filepath.Join(t.TempDir(), "r.xml"))
+	if code != 0 || !strings.Contains(out, "seed:     5") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(harness.Binaries(t), "holdfast"),
+		"plugin", "test", inmem, "-expect=core", "-run=C-01,C-04", "-format=junit")
+	text, err := cmd.Output()
+	var parsed struct {
+		Tests int `xml:"tests,attr"`
+		Cases []struct {
+			Name string `xml:"name,attr"`
+		} `xml:"testcase"`
+	}
+	if err != nil || xml.Unmarshal(text, &parsed) != nil || parsed.Tests != 2 || len(parsed.Cases) != 2 {
+		t.Errorf("junit: %v, %+v:\n%s", err, parsed, text)
+	}
+}
