@@ -79,6 +79,13 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 			return nil, err
 		}
 	}
+	// A node that says for a moment that an initialised cluster is not invites mistakes; one
+	// that can not reach its store starts all the same, and awaitInit goes on asking.
+	look, done := context.WithTimeout(ctx, 2*time.Second)
+	if _, err := n.Initialized(look); err != nil {
+		cfg.Logger.Warn("the store does not say yet whether the cluster is initialised", "error", err)
+	}
+	done()
 	// What Open starts lasts until Close, not until ctx ends.
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.cancel = cancel
