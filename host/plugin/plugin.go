@@ -32,6 +32,28 @@ type Spec struct {
 	// StartTimeout bounds the time from starting the program to its handshake; zero
 	// means 5 s.
 	StartTimeout time.Duration
+	// Patience is how long the plugin may be frozen; the zero value is the default.
+	Patience Patience
+}
+
+// Patience is how long a process may be frozen before it is replaced.
+type Patience struct {
+	// Stopped is for a process that a signal has stopped, for example SIGSTOP; zero means
+	// 200 ms, a tenth of the default lease. Only Linux tells.
+	Stopped time.Duration
+	// Silent is for one that runs, for all one can see, and does not answer; zero means
+	// 5 s: on a machine without spare time healthy processes are silent for seconds.
+	Silent time.Duration
+}
+
+func (p Patience) withDefaults() Patience {
+	if p.Stopped <= 0 {
+		p.Stopped = 200 * time.Millisecond
+	}
+	if p.Silent <= 0 {
+		p.Silent = 5 * time.Second
+	}
+	return p
 }
 
 // Info is a snapshot of what runs.

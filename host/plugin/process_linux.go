@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -31,4 +32,16 @@ func awaitExit(pid int) error {
 			return err
 		}
 	}
+}
+
+// isStopped reports whether the process pid, a child that is not reaped yet, is stopped by
+// a signal. The state is the first field behind the program's name in
+// /proc/pid/stat, proc_pid_stat(5); the name may hold anything.
+func isStopped(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false // it has ended
+	}
+	state := stat[bytes.LastIndexByte(stat, ')')+1:]
+	return bytes.HasPrefix(state, []byte(" T"))
 }

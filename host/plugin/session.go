@@ -19,10 +19,12 @@ import (
 )
 
 const (
-	// A plugin that is frozen, or that does not answer for another reason, gives no sign
-	// but this: it is replaced when two pings in a row fail.
+	// stopInterval is how often the kernel is asked whether the process is stopped.
+	stopInterval = 50 * time.Millisecond
+
+	// A plugin that hangs, and does not look stopped, gives no sign but this: it is
+	// replaced when two pings in a row fail.
 	pingInterval = 500 * time.Millisecond
-	pingTimeout  = time.Second
 	pingFailures = 2
 
 	// stopGrace is how long a plugin may take to end when asked to.
@@ -41,7 +43,7 @@ var (
 type peer interface {
 	connection() *grpc.ClientConn
 	gone() <-chan struct{}         // closed when it has ended; nil if that can not be known
-	where() (path string, pid int) // pid 0: not known
+	where() (path string, pid int) // pid 0: not known, or not ours
 	address() string               // unix:///path of its socket
 	lastWill() bool                // it holds a descriptor of this process
 	explain(err error) error       // adds how it ended, if it has
@@ -51,10 +53,11 @@ type peer interface {
 // session is one run of the plugin with a backend configured in it. It fails once, for
 // good.
 type session struct {
-	peer    peer
-	client  *wire.Client
-	desc    wire.Description
-	backend *wire.Backend
+	peer     peer
+	client   *wire.Client
+	desc     wire.Description
+	backend  *wire.Backend
+	patience Patience
 
 	failOnce sync.Once
 	failed   chan struct{} // closed by fail
@@ -75,9 +78,10 @@ func connect(ctx context.Context, spec Spec, options []byte, log hclog.Logger) (
 		return nil, err
 	}
 	s := &session{
-		peer:   p,
-		client: wire.NewClient(conn{p.connection()}, spec.Type),
-		failed: make(chan struct{}),
+		peer:     p,
+		client:   wire.NewClient(conn{p.connection()}, spec.Type),
+		patience: spec.Patience.withDefaults(),
+		failed:   make(chan struct{}),
 	}
 	if err := s.configure(ctx, spec, options); err != nil {
 		if errors.Is(err, storage.ErrUnavailable) {
@@ -148,6 +152,7 @@ func (s *session) run(ctx context.Context) error {
 	defer watchers.Wait()
 	defer cancel()
 	watchers.Go(func() { s.watchPings(ctx) })
+	watchers.Go(func() { s.watchStops(ctx) })
 	watchers.Go(func() { s.watchConnection(ctx) })
 	select {
 	case <-ctx.Done():
@@ -185,9 +190,38 @@ func (s *session) watchPings(ctx context.Context) {
 }
 
 func (s *session) ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.patience.Silent/pingFailures)
 	defer cancel()
 	return s.client.Ping(ctx)
+}
+
+// watchStops fails the session when its process is stopped, as SIGSTOP does, and stays so.
+// A process that is merely starved does not look like this, however slow it answers;
+// neither does one that a debugger holds.
+func (s *session) watchStops(ctx context.Context) {
+	_, pid := s.peer.where()
+	if pid == 0 {
+		return
+	}
+	ticker := time.NewTicker(stopInterval)
+	defer ticker.Stop()
+	var since time.Time // when it was first seen stopped; zero while it runs
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		switch {
+		case !isStopped(pid):
+			since = time.Time{}
+		case since.IsZero():
+			since = time.Now()
+		case time.Since(since) >= s.patience.Stopped:
+			s.fail(fmt.Errorf("plugin is frozen: its process %d was stopped for %v", pid, s.patience.Stopped))
+			return
+		}
+	}
 }
 
 // watchConnection fails the session at the first change of the connection, also one that

@@ -3,7 +3,9 @@ package plugin_test
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -59,7 +61,7 @@ func TestRestart(t *testing.T) {
 	}{
 		{"killed", syscall.SIGKILL, "signal: killed"},
 		{"crashed", syscall.SIGSEGV, "plugin gone"},
-		{"frozen", syscall.SIGSTOP, "does not answer"},
+		{"frozen", syscall.SIGSTOP, "plugin is frozen"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			socketDir := sockets(t)
@@ -89,6 +91,30 @@ func TestRestart(t *testing.T) {
 			}
 			checkNothingLeft(t, socketDir)
 		})
+	}
+}
+
+// A plugin that does not answer, while the process that was started does not look
+// stopped, is replaced when the host's patience with it is over. Here a wrapper stands between.
+func TestSilentPluginIsReplaced(t *testing.T) {
+	dir := directory(t, "good")
+	wrapper := filepath.Join(dir, "wrapper")
+	text := "#!/bin/sh\n" + strconv.Quote(filepath.Join(dir, "holdfast-storage-good")) + " & wait\n"
+	if err := os.WriteFile(wrapper, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := open(t, plugin.Spec{
+		Type: "good", Directory: dir, Command: "wrapper",
+		Patience: plugin.Patience{Stopped: time.Hour, Silent: time.Second},
+	})
+	pid := pidOf(t, s, "pid")
+	send(t, pid, syscall.SIGSTOP)
+	if got := pidOf(t, s, "pid"); got == pid {
+		t.Errorf("process %d still answers", pid)
+	}
+	eventually(t, "the silent process ends", func() bool { return !runs(pid) })
+	if err := s.Info().LastError; err == nil || !strings.Contains(err.Error(), "does not answer") {
+		t.Errorf("got last error %v, want that it does not answer", err)
 	}
 }
 

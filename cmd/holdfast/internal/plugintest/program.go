@@ -64,7 +64,14 @@ func newProgram(o *options, canary string) (*program, error) {
 		path:   path,
 		sha256: sum,
 		canary: canary,
-		spec:   plugin.Spec{Command: path, SHA256: sum, Options: o.config},
+		spec: plugin.Spec{
+			Command: path,
+			SHA256:  sum,
+			Options: o.config,
+			// Longer than any pause that a case makes of a process on purpose, however busy
+			// the machine is: a plugin that is replaced loses what it keeps in its memory.
+			Patience: plugin.Patience{Stopped: 5 * time.Second, Silent: 20 * time.Second},
+		},
 	}, nil
 }
 
