@@ -20,6 +20,10 @@ import (
 const (
 	connectTimeout     = time.Second // of one attempt, TLS included
 	defaultIdleTimeout = time.Minute
+
+	// formerGrace is how long calls to a former target may last: a node that hands over answers
+	// within a Commit's time; one that is frozen or cut off would keep them for long.
+	formerGrace = 2 * time.Second
 )
 
 // DialerConfig is what NewDialer needs. CA, Certificate and Log are required.
@@ -34,8 +38,9 @@ type DialerConfig struct {
 }
 
 // Dialer is how a node talks to the active one. It keeps a single connection, to the
-// target asked for last; the one before is closed when its last call ends, so that a
-// change of the active node cuts no request short. Safe for concurrent use.
+// target asked for last; the one before is closed when its last call ends, or after two
+// seconds, so that an orderly change of the active node cuts no request short. Safe for
+// concurrent use.
 type Dialer struct {
 	cfg DialerConfig
 
@@ -99,6 +104,9 @@ func (d *Dialer) acquire(target Target) (*link, error) {
 	l.users++
 	var unused []*link
 	if d.current != target {
+		if former, ok := d.links[d.current]; ok {
+			time.AfterFunc(formerGrace, func() { d.dropFormer(former) })
+		}
 		d.current = target
 		unused = d.takeUnused()
 	}
@@ -134,6 +142,18 @@ func (d *Dialer) drop(l *link) {
 	if d.links[l.target] == l {
 		delete(d.links, l.target)
 	}
+	d.mu.Unlock()
+	d.closeLinks([]*link{l})
+}
+
+// dropFormer closes l unless its target is the current one again, or it is closed.
+func (d *Dialer) dropFormer(l *link) {
+	d.mu.Lock()
+	if d.links[l.target] != l || d.current == l.target {
+		d.mu.Unlock()
+		return
+	}
+	delete(d.links, l.target)
 	d.mu.Unlock()
 	d.closeLinks([]*link{l})
 }

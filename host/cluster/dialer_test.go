@@ -51,6 +51,26 @@ func TestChangeOfTargetCutsNoCallShort(t *testing.T) {
 	})
 }
 
+// A former active node that is frozen keeps nobody waiting for its answer.
+func TestSilentFormerTargetIsGivenUp(t *testing.T) {
+	ca := newCA(t)
+	running, finish := make(chan struct{}), make(chan struct{})
+	defer close(finish)
+	former := startServer(t, ca, "n1", func(context.Context, *pb.ForwardRequest) *pb.ForwardResponse {
+		close(running)
+		<-finish
+		return &pb.ForwardResponse{Status: 204}
+	})
+	active := startServer(t, ca, "n2", answerOK)
+	d := newDialer(t, ca, "n3")
+	ended := begin(t.Context(), t, d, former.target, running)
+	connect(t, d, active.target)
+	if o := <-ended; o.err == nil || !o.sent {
+		t.Errorf("got status %d, sent=%t, %v; want an error, and that it was sent", o.resp.GetStatus(), o.sent, o.err)
+	}
+	connect(t, d, active.target) // untouched
+}
+
 func TestRestartedInstanceGetsAConnectionOfItsOwn(t *testing.T) {
 	ca := newCA(t)
 	first := startServer(t, ca, "before", answerOK)
