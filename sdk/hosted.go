@@ -20,24 +20,28 @@ import (
 )
 
 // serveHost serves the host that started this process, until the host ends it or is
-// dead, and closes what is open.
+// dead, and closes what is open. When the host is dead its last will is committed first.
 func serveHost(ctx context.Context, impl wire.Implementation, proc process, logger hclog.Logger) error {
 	// A signal to the host's process group reaches the plugin too, and the host needs
-	// its store until it has handed over: when to stop is for the host to say.
-	signal.Ignore(os.Interrupt, syscall.SIGTERM)
+	// its store until it has handed over: when to stop is for the host to say. Two come when the
+	// host is dead, before its last will is committed: SIGPIPE, for nobody reads our log any
+	// more, and SIGHUP, with which the kernel makes a stopped process go on that lost its parent.
+	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	log.SetFlags(0)
 	log.SetOutput(logger.StandardWriter(&hclog.StandardLoggerOptions{InferLevels: true}))
 
-	l := &launched{impl: impl, logger: logger, servers: make(chan *grpc.Server, 1)}
+	l := &launched{impl: impl, logger: logger, serves: make(chan serving, 1)}
 	ctx, cancel := context.WithCancel(ctx)
 	var watchdog sync.WaitGroup
-	err := watchHost(ctx, &watchdog, proc, logger, func() {
+	watches, err := watchHost(ctx, &watchdog, proc, logger, func() {
 		select {
-		case s := <-l.servers:
-			s.Stop()
+		case s := <-l.serves:
+			commitWills(ctx, s.backends, logger)
+			s.grpc.Stop()
 		case <-ctx.Done(): // it never came to serve
 		}
 	})
+	l.impl.WatchesHost = watches
 	if err == nil {
 		plugin.Serve(l.config())
 	}
@@ -55,17 +59,34 @@ func serveHost(ctx context.Context, impl wire.Implementation, proc process, logg
 	return nil
 }
 
+// commitWills releases the record in the place of the host, which is dead.
+func commitWills(ctx context.Context, backends *wire.Server, logger hclog.Logger) {
+	committed, err := backends.CommitWills(ctx)
+	if committed > 0 {
+		logger.Info("committed the last will of the host", "backends", committed)
+	}
+	if err != nil {
+		logger.Warn("last will not committed; another node takes over when the lease is out", "error", err)
+	}
+}
+
 // watchHost calls hostDead, in a goroutine of group that ends with ctx, when the host
-// dies whose pidfd the process inherited. A host that attaches passes none: it may come
-// and go, and whoever started the plugin ends it.
-func watchHost(ctx context.Context, group *sync.WaitGroup, proc process, logger hclog.Logger, hostDead func()) error {
+// dies whose pidfd the process inherited, and reports whether it will. A host that attaches
+// passes none: it may come and go, and whoever started the plugin ends it.
+func watchHost(
+	ctx context.Context, group *sync.WaitGroup, proc process, logger hclog.Logger, hostDead func(),
+) (watches bool, err error) {
 	text := proc.getenv(wire.HostPIDFDKey)
 	if text == "" {
-		return nil
+		return false, nil
 	}
 	pidfd, err := strconv.Atoi(text)
 	if err != nil || pidfd < 0 {
-		return fmt.Errorf("%s is %q, want the number of a file descriptor", wire.HostPIDFDKey, text)
+		return false, fmt.Errorf("%s is %q, want the number of a file descriptor", wire.HostPIDFDKey, text)
+	}
+	if err := orphan.Check(pidfd); err != nil {
+		logger.Error("can not watch the host; this process may outlive it", "error", err)
+		return false, nil
 	}
 	group.Go(func() {
 		switch err := orphan.Wait(ctx, pidfd); {
@@ -73,10 +94,10 @@ func watchHost(ctx context.Context, group *sync.WaitGroup, proc process, logger 
 			logger.Warn("host is dead, stopping")
 			hostDead()
 		case ctx.Err() == nil:
-			logger.Error("can not watch the host; this process may outlive it", "error", err)
+			logger.Error("can not watch the host any more; this process may outlive it", "error", err)
 		}
 	})
-	return nil
+	return true, nil
 }
 
 // launched is the plugin as go-plugin sees it.
@@ -85,8 +106,14 @@ type launched struct {
 
 	impl     wire.Implementation
 	logger   hclog.Logger
-	servers  chan *grpc.Server // gets the one server
-	backends *wire.Server      // set when it serves
+	serves   chan serving // gets what is served, once
+	backends *wire.Server // set when it serves
+}
+
+// serving is the one gRPC server of a process and the backends behind it.
+type serving struct {
+	grpc     *grpc.Server
+	backends *wire.Server
 }
 
 func (l *launched) config() *plugin.ServeConfig {
@@ -99,9 +126,7 @@ func (l *launched) config() *plugin.ServeConfig {
 		Plugins: plugin.PluginSet{wire.SetName: l},
 		GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
 			options = append(options, wire.ServerOptions()...)
-			s := grpc.NewServer(append(options, wire.RecoverPanics(l.logger))...)
-			l.servers <- s
-			return s
+			return grpc.NewServer(append(options, wire.RecoverPanics(l.logger))...)
 		},
 		Logger: l.logger,
 	}
@@ -110,6 +135,7 @@ func (l *launched) config() *plugin.ServeConfig {
 // GRPCServer implements plugin.GRPCPlugin.
 func (l *launched) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
 	l.backends = wire.Register(s, l.impl)
+	l.serves <- serving{grpc: s, backends: l.backends}
 	return nil
 }
 

@@ -64,7 +64,7 @@ func TestDescribe(t *testing.T) {
 	for _, o := range d.Options {
 		names = append(names, o.Name)
 	}
-	if want := []string{"address", "token", "closed", "hang", "ha_enabled"}; !slices.Equal(names, want) {
+	if want := []string{"address", "token", "closed", "hang", "record", "ha_enabled"}; !slices.Equal(names, want) {
 		t.Errorf("options: got %q, want %q", names, want)
 	}
 }

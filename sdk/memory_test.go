@@ -24,9 +24,14 @@ type memoryConfig struct {
 	Token   string `config:"token" desc:"access token" secret:"true"`
 	Closed  string `config:"closed" desc:"file that is made on close"`
 	Hang    bool   `config:"hang" desc:"close never returns"`
+	Record  string `config:"record" desc:"file with the one record that is guarded"`
 }
 
 func (m *memory) Get(_ context.Context, key string) (storage.Item, error) {
+	if m.config.Record != "" {
+		r, err := readRecord(m.config.Record)
+		return storage.Item{Value: r.Value, Version: r.Version}, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	value, ok := m.values[key]
@@ -64,7 +69,10 @@ func (m *memory) Close() error {
 // haMemory is a memory that claims the HABackend capability.
 type haMemory struct{ *memory }
 
-func (haMemory) Commit(context.Context, storage.Guard, []storage.Op) (storage.Version, error) {
+func (m haMemory) Commit(_ context.Context, g storage.Guard, _ []storage.Op) (storage.Version, error) {
+	if m.config.Record != "" {
+		return commitFile(m.config.Record, g)
+	}
 	return "2", nil
 }
 

@@ -93,6 +93,7 @@ func (p Plugin[C, B]) implementation(logger hclog.Logger) (wire.Implementation, 
 			Services: wire.Services(ha),
 			Options:  describeOptions(append(options, common.Options()...)),
 			HA:       ha,
+			LastWill: ha,
 		},
 		Open: o.open,
 	}, nil

@@ -25,7 +25,7 @@ func TestTypeOfTheBackendDecidesWhetherHAIsOffered(t *testing.T) {
 	if d := implementation(t, memoryPlugin()).Description; d.HA || len(d.Services) != 2 {
 		t.Errorf("Backend: got HA %v and services %q, want no HA", d.HA, d.Services)
 	}
-	if d := implementation(t, haMemoryPlugin()).Description; !d.HA || len(d.Services) != 3 {
+	if d := implementation(t, haMemoryPlugin()).Description; !d.HA || len(d.Services) != 4 {
 		t.Errorf("HABackend: got HA %v and services %q, want HA", d.HA, d.Services)
 	}
 }

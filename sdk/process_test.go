@@ -27,9 +27,19 @@ import (
 // actAsPlugin makes the test binary a plugin process.
 const actAsPlugin = "SDK_TEST_PLUGIN"
 
+// actAsHost makes it a host, of a plugin whose record is in the file named.
+const actAsHost = "SDK_TEST_HOST"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(actAsPlugin) != "" {
 		Main(haMemoryPlugin())
+		return
+	}
+	if record := os.Getenv(actAsHost); record != "" {
+		if err := runHost(context.Background(), record); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		return
 	}
 	os.Exit(m.Run())
@@ -147,7 +157,7 @@ func TestLaunchedByAHost(t *testing.T) {
 func TestSignalsAreLeftToTheHost(t *testing.T) {
 	cmd := pluginCommand(t)
 	_, client, _ := launch(t, cmd)
-	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM, os.Interrupt} {
+	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, os.Interrupt} {
 		if err := cmd.Process.Signal(signal); err != nil {
 			t.Fatalf("signal: %v", err)
 		}

@@ -86,7 +86,8 @@ func runServe(ctx context.Context, impl wire.Implementation, proc process, args 
 	var watchdog sync.WaitGroup
 	defer watchdog.Wait()
 	defer stop()
-	if err := watchHost(ctx, &watchdog, proc, logger, stop); err != nil {
+	// Whoever holds the pidfd is not a host: those that attach leave no wills.
+	if _, err := watchHost(ctx, &watchdog, proc, logger, stop); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintf(proc.stdout, "attach = %q\n", "unix://"+path); err != nil {

@@ -39,6 +39,9 @@ func (a *attachment) connection() *grpc.ClientConn { return a.conn }
 // gone never happens: the end of the connection says it all.
 func (a *attachment) gone() <-chan struct{} { return nil }
 
+// stopped is not known of a process that is not a child of this one.
+func (a *attachment) stopped() <-chan struct{} { return nil }
+
 func (a *attachment) where() (path string, pid int) { return a.target, 0 }
 
 func (a *attachment) address() string { return a.target }

@@ -56,6 +56,19 @@ func runPlugin(args []string) {
 	case "sdk":
 		sdk.Main(sdkPlugin)
 		unix.Exit(0)
+	case "author":
+		sdk.Main(authorPlugin)
+		unix.Exit(0)
+	case "glued": // no line end, so the handshake is no line of its own
+		fmt.Print("loading ...")
+	case "once": // crashes at the start from the second run on; mode[1] is the file that remembers the first
+		if _, err := os.Stat(mode[1]); err == nil {
+			fmt.Fprintln(os.Stderr, "no such cluster: atlantis")
+			os.Exit(3)
+		}
+		if err := os.WriteFile(mode[1], nil, 0o600); err != nil {
+			panic(err)
+		}
 	case "crash":
 		fmt.Fprintln(os.Stderr, "no such cluster: atlantis")
 		os.Exit(3)
@@ -99,6 +112,9 @@ func runPlugin(args []string) {
 		}
 	case "liar":
 		served.unsupported = true
+	case "will", "no-will", "stuck-will":
+		served.journal = &journal{stuck: mode[0] == "stuck-will"}
+		served.watchesHost = mode[0] != "no-will"
 	case "crash-configure":
 		served.open = func(context.Context) error { panic("configured into a corner") }
 	case "slow-configure":
@@ -140,6 +156,8 @@ type servedPlugin struct {
 	unsupported bool // Commit answers ErrUnsupported
 	child       int
 	open        func(context.Context) error
+	journal     *journal // nil: none is kept
+	watchesHost bool     // takes wills
 }
 
 func (p servedPlugin) serve() {
@@ -151,6 +169,9 @@ func (p servedPlugin) serve() {
 		Plugins: goplugin.PluginSet{wire.SetName: p},
 		Logger:  hclog.New(&hclog.LoggerOptions{Output: os.Stderr, JSONFormat: true, Level: hclog.Info}),
 		GRPCServer: func(o []grpc.ServerOption) *grpc.Server {
+			if p.journal != nil {
+				o = append(o, grpc.UnaryInterceptor(p.journal.intercept))
+			}
 			return grpc.NewServer(append(o, wire.ServerOptions()...)...)
 		},
 	})
@@ -186,6 +207,7 @@ func (p servedPlugin) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.Cl
 
 func (p servedPlugin) implementation() wire.Implementation {
 	return wire.Implementation{
+		WatchesHost: p.watchesHost,
 		Description: wire.Description{Name: p.name, Version: "1.2.3", SDK: "test", HA: p.ha},
 		Open: func(ctx context.Context, config []byte) (storage.Backend, storage.Capabilities, error) {
 			if p.open != nil {
@@ -226,6 +248,9 @@ func (m *memory) put(key string, value []byte) storage.Version {
 }
 
 func (m *memory) Get(_ context.Context, key string) (storage.Item, error) {
+	if key == "about/journal" {
+		return storage.Item{Value: []byte(m.plugin.journal.String()), Version: "1"}, nil
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	item, ok := m.items[key]

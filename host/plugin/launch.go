@@ -178,6 +178,8 @@ func (p *process) connection() *grpc.ClientConn { return p.conn }
 
 func (p *process) gone() <-chan struct{} { return p.runner.done }
 
+func (p *process) stopped() <-chan struct{} { return p.runner.stopped }
+
 func (p *process) where() (path string, pid int) { return p.path, p.runner.cmd.Process.Pid }
 
 // address is the fourth field of the handshake, which checkHandshake has looked at.

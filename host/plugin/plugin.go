@@ -39,7 +39,7 @@ type Spec struct {
 // Patience is how long a process may be frozen before it is replaced.
 type Patience struct {
 	// Stopped is for a process that a signal has stopped, for example SIGSTOP; zero means
-	// 200 ms, a tenth of the default lease. Only Linux tells.
+	// 50 ms. Only Linux tells.
 	Stopped time.Duration
 	// Silent is for one that runs, for all one can see, and does not answer; zero means
 	// 5 s: on a machine without spare time healthy processes are silent for seconds.
@@ -48,7 +48,7 @@ type Patience struct {
 
 func (p Patience) withDefaults() Patience {
 	if p.Stopped <= 0 {
-		p.Stopped = 200 * time.Millisecond
+		p.Stopped = 50 * time.Millisecond
 	}
 	if p.Silent <= 0 {
 		p.Silent = 5 * time.Second
@@ -65,7 +65,7 @@ type Info struct {
 	PID      int    // 0 while it is down and when attached
 	Address  string // unix:///path of its socket, to attach to; empty while it is down
 	Restarts int    // how often it was replaced or attached to again
-	LastWill bool   // the plugin can tell when this process is dead
+	LastWill bool   // the plugin takes a last will, see SetLastWill
 	// LastError is why it is down, or was last; nil if it never was.
 	LastError error
 }

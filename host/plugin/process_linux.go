@@ -23,14 +23,27 @@ func hostDescriptor() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "pidfd"), nil
 }
 
+// cldStopped is the code with which waitid(2) reports that a signal has stopped a child.
+const cldStopped = 5
+
 // awaitExit returns when the child pid has ended, and leaves it to be reaped: until
-// then nobody else can get its process id or group.
-func awaitExit(pid int) error {
+// then nobody else can get its process id or group. It calls stopped each time a signal, for
+// example SIGSTOP, has stopped the child.
+func awaitExit(pid int, stopped func()) error {
 	for {
-		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
-		if !errors.Is(err, unix.EINTR) {
+		var info unix.Siginfo
+		err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WSTOPPED|unix.WNOWAIT, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil || info.Code != cldStopped:
 			return err
 		}
+		// That report is done with; the next one is about something else.
+		if err := unix.Waitid(unix.P_PID, pid, nil, unix.WSTOPPED|unix.WNOHANG, nil); err != nil && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		stopped()
 	}
 }
 

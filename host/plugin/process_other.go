@@ -16,7 +16,7 @@ func hostDescriptor() (*os.File, error) {
 }
 
 // awaitExit fails at once, and the caller reaps the child directly.
-func awaitExit(int) error {
+func awaitExit(int, func()) error {
 	return errors.ErrUnsupported
 }
 

@@ -41,7 +41,8 @@ type processRunner struct {
 	stdout       *io.PipeReader // the handshake line, then nothing until the end
 	stdoutWriter *io.PipeWriter
 	stderr       tail
-	lastWill     bool // the process holds a descriptor of this one
+	lastWill     bool          // the process holds a descriptor of this one
+	stopped      chan struct{} // gets one when a signal has stopped the process
 	done         chan struct{}
 	abandoned    chan struct{} // it did not die of SIGKILL
 
@@ -65,6 +66,7 @@ func newProcessRunner(spec Spec, prog program, log hclog.Logger) *processRunner 
 		},
 		image:     prog.image,
 		log:       log,
+		stopped:   make(chan struct{}, 1),
 		done:      make(chan struct{}),
 		abandoned: make(chan struct{}),
 	}
@@ -139,7 +141,12 @@ func (r *processRunner) reap(stdout, stderr *os.File) {
 
 // collect waits for the process to end, kills what is left of its group and reaps it.
 func (r *processRunner) collect() {
-	waitErr := awaitExit(r.cmd.Process.Pid)
+	waitErr := awaitExit(r.cmd.Process.Pid, func() {
+		select {
+		case r.stopped <- struct{}{}:
+		default: // one is enough
+		}
+	})
 	if waitErr != nil { // not on this system: the group is killed by Kill only
 		waitErr = r.cmd.Wait()
 		r.mu.Lock()

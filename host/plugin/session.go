@@ -19,9 +19,6 @@ import (
 )
 
 const (
-	// stopInterval is how often the kernel is asked whether the process is stopped.
-	stopInterval = 50 * time.Millisecond
-
 	// A plugin that hangs, and does not look stopped, gives no sign but this: it is
 	// replaced when two pings in a row fail.
 	pingInterval = 500 * time.Millisecond
@@ -43,6 +40,7 @@ var (
 type peer interface {
 	connection() *grpc.ClientConn
 	gone() <-chan struct{}         // closed when it has ended; nil if that can not be known
+	stopped() <-chan struct{}      // gets one when a signal has stopped it; nil likewise
 	where() (path string, pid int) // pid 0: not known, or not ours
 	address() string               // unix:///path of its socket
 	lastWill() bool                // it holds a descriptor of this process
@@ -57,6 +55,7 @@ type session struct {
 	client   *wire.Client
 	desc     wire.Description
 	backend  *wire.Backend
+	wills    wills
 	patience Patience
 
 	failOnce sync.Once
@@ -110,6 +109,7 @@ func (s *session) configure(ctx context.Context, spec Spec, options []byte) erro
 		return fmt.Errorf("configure plugin: %w", err)
 	}
 	s.desc, s.backend = desc, backend
+	s.wills.takes = s.peer.lastWill() && desc.LastWill
 	return nil
 }
 
@@ -199,26 +199,18 @@ func (s *session) ping(ctx context.Context) error {
 // A process that is merely starved does not look like this, however slow it answers;
 // neither does one that a debugger holds.
 func (s *session) watchStops(ctx context.Context) {
-	_, pid := s.peer.where()
-	if pid == 0 {
-		return
-	}
-	ticker := time.NewTicker(stopInterval)
-	defer ticker.Stop()
-	var since time.Time // when it was first seen stopped; zero while it runs
+	var due <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-s.peer.stopped():
+			due = time.After(s.patience.Stopped) // anew: it has run since the last one
+			continue
+		case <-due:
 		}
-		switch {
-		case !isStopped(pid):
-			since = time.Time{}
-		case since.IsZero():
-			since = time.Now()
-		case time.Since(since) >= s.patience.Stopped:
-			s.fail(fmt.Errorf("plugin is frozen: its process %d was stopped for %v", pid, s.patience.Stopped))
+		if _, pid := s.peer.where(); isStopped(pid) {
+			s.fail(fmt.Errorf("plugin is frozen: a signal has stopped its process %d", pid))
 			return
 		}
 	}

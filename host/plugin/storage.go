@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -36,6 +37,8 @@ type Storage struct {
 	cancel   context.CancelFunc // ends supervise
 	done     chan struct{}      // supervise has ended
 	closeErr error              // set before done is closed
+
+	will atomic.Pointer[lastWill] // nil: none
 
 	mu      sync.Mutex // guards the following
 	current *session   // nil while the plugin is down
@@ -110,8 +113,8 @@ func (s *Storage) Info() Info {
 
 // Get implements storage.Backend.
 func (s *Storage) Get(ctx context.Context, key string) (item storage.Item, err error) {
-	err = s.do(ctx, true, func(b *wire.Backend) error {
-		item, err = b.Get(ctx, key)
+	err = s.do(ctx, true, func(run *session) error {
+		item, err = run.backend.Get(ctx, key)
 		return err
 	})
 	return item, err
@@ -119,8 +122,8 @@ func (s *Storage) Get(ctx context.Context, key string) (item storage.Item, err e
 
 // List implements storage.Backend.
 func (s *Storage) List(ctx context.Context, prefix, after string, limit int) (names []string, err error) {
-	err = s.do(ctx, true, func(b *wire.Backend) error {
-		names, err = b.List(ctx, prefix, after, limit)
+	err = s.do(ctx, true, func(run *session) error {
+		names, err = run.backend.List(ctx, prefix, after, limit)
 		return err
 	})
 	return names, err
@@ -128,22 +131,24 @@ func (s *Storage) List(ctx context.Context, prefix, after string, limit int) (na
 
 // Write implements storage.Backend.
 func (s *Storage) Write(ctx context.Context, ops []storage.Op) error {
-	return s.do(ctx, false, func(b *wire.Backend) error { return b.Write(ctx, ops) })
+	return s.do(ctx, false, func(run *session) error { return run.backend.Write(ctx, ops) })
 }
 
 // Commit implements storage.HABackend.
 func (s *Storage) Commit(ctx context.Context, guard storage.Guard, ops []storage.Op) (version storage.Version, err error) {
-	err = s.doHA(ctx, func(b *wire.Backend) error {
-		version, err = b.Commit(ctx, guard, ops)
-		return err
+	err = s.doHA(ctx, func(run *session) error {
+		return s.willing(ctx, run, func() error {
+			version, err = run.backend.Commit(ctx, guard, ops)
+			return err
+		})
 	})
 	return version, err
 }
 
 // Watch implements storage.HABackend.
 func (s *Storage) Watch(ctx context.Context, key string, seen storage.Version) (item storage.Item, err error) {
-	err = s.doHA(ctx, func(b *wire.Backend) error {
-		item, err = b.Watch(ctx, key, seen)
+	err = s.doHA(ctx, func(run *session) error {
+		item, err = run.backend.Watch(ctx, key, seen)
 		return err
 	})
 	return item, err
@@ -160,13 +165,13 @@ func (s *Storage) Close() error {
 
 // do makes one call. When the plugin is lost, or has forgotten its backend, the call is made
 // again if it is repeatable, or if the first one certainly did nothing.
-func (s *Storage) do(ctx context.Context, repeatable bool, call func(*wire.Backend) error) error {
+func (s *Storage) do(ctx context.Context, repeatable bool, call func(*session) error) error {
 	for {
 		run, err := s.acquire(ctx)
 		if err != nil {
 			return err
 		}
-		err = call(run.backend)
+		err = call(run)
 		if errors.Is(err, wire.ErrUnconfigured) {
 			run.fail(err)
 			continue
@@ -180,24 +185,15 @@ func (s *Storage) do(ctx context.Context, repeatable bool, call func(*wire.Backe
 
 // doHA is do for a call of storage.HABackend. A plugin that offered it and then does not
 // do it is broken.
-func (s *Storage) doHA(ctx context.Context, call func(*wire.Backend) error) error {
-	return s.do(ctx, false, func(b *wire.Backend) error {
-		err := call(b)
+func (s *Storage) doHA(ctx context.Context, call func(*session) error) error {
+	return s.do(ctx, false, func(run *session) error {
+		err := call(run)
 		_, aboutOp := errors.AsType[*storage.OpError](err) // the request is to blame
 		if s.ha && errors.Is(err, storage.ErrUnsupported) && !aboutOp {
-			s.fail(b, fmt.Errorf("%w: it offers high availability and does not have it: %w", errBroken, err))
+			run.fail(fmt.Errorf("%w: it offers high availability and does not have it: %w", errBroken, err))
 		}
 		return err
 	})
-}
-
-// fail ends the session of backend, if it is still in use.
-func (s *Storage) fail(backend *wire.Backend, reason error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.current != nil && s.current.backend == backend {
-		s.current.fail(reason)
-	}
 }
 
 // acquire waits until the plugin is up.

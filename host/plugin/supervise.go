@@ -15,7 +15,7 @@ const (
 	// starts anew.
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 5 * time.Second
-	resetAfter = 10 * time.Second
+	resetAfter = 2 * time.Second
 )
 
 var (
@@ -125,7 +125,7 @@ func (s *Storage) up(session *session) {
 		s.info.Restarts++
 	}
 	s.info.Name, s.info.Version, s.info.SDK = session.desc.Name, session.desc.Version, session.desc.SDK
-	s.info.Path, s.info.PID, s.info.Address, s.info.LastWill = path, pid, address, session.peer.lastWill()
+	s.info.Path, s.info.PID, s.info.Address, s.info.LastWill = path, pid, address, session.wills.taken()
 	s.set(session, nil)
 }
 

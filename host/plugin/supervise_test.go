@@ -109,9 +109,8 @@ func TestSilentPluginIsReplaced(t *testing.T) {
 	})
 	pid := pidOf(t, s, "pid")
 	send(t, pid, syscall.SIGSTOP)
-	if got := pidOf(t, s, "pid"); got == pid {
-		t.Errorf("process %d still answers", pid)
-	}
+	// A call made at once may still be answered by a thread on another processor.
+	eventually(t, "another process answers", func() bool { return pidOf(t, s, "pid") != pid })
 	eventually(t, "the silent process ends", func() bool { return !runs(pid) })
 	if err := s.Info().LastError; err == nil || !strings.Contains(err.Error(), "does not answer") {
 		t.Errorf("got last error %v, want that it does not answer", err)

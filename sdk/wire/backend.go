@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -26,6 +27,7 @@ type Backend struct {
 	id           string // random, given by Configure
 	ha           bool   // the plugin offers HABackend
 	capabilities storage.Capabilities
+	wills        atomic.Uint64 // Arms and Disarms so far
 }
 
 // Capabilities are what the backend declared when it was configured.
@@ -124,6 +126,24 @@ func (b *Backend) Watch(ctx context.Context, key string, seen storage.Version) (
 		return storage.Item{}, b.client.broken("watch", "it returned the version already seen")
 	}
 	return item, err
+}
+
+// Arm leaves a last will with the plugin, in place of the one before: once this process is
+// dead, the plugin moves the record at key from the last state that this Backend's Commits
+// gave it to value. It is of use in a plugin that this process has started and given a pidfd
+// of itself. A plugin that takes no wills answers storage.ErrUnsupported.
+func (b *Backend) Arm(ctx context.Context, key string, value []byte) error {
+	req := &pb.ArmRequest{BackendId: b.id, Number: b.wills.Add(1), Key: key, Value: value}
+	_, err := invoke(ctx, b.client, "arm the last will", b.client.will.Arm, req)
+	return err
+}
+
+// Disarm takes the last will back. After nil, no Arm that was made before takes effect,
+// however late it arrives.
+func (b *Backend) Disarm(ctx context.Context) error {
+	req := &pb.DisarmRequest{BackendId: b.id, Number: b.wills.Add(1)}
+	_, err := invoke(ctx, b.client, "disarm the last will", b.client.will.Disarm, req)
+	return err
 }
 
 // Close frees the backend in the plugin, within two seconds. A plugin that has

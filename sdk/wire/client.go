@@ -23,6 +23,7 @@ type Client struct {
 	plugin  pb.PluginClient
 	backend pb.BackendClient
 	ha      pb.HABackendClient
+	will    pb.LastWillClient
 }
 
 // NewClient returns a Client on conn, which should be dialled with [DialOptions].
@@ -33,6 +34,7 @@ func NewClient(conn grpc.ClientConnInterface, name string) *Client {
 		plugin:  pb.NewPluginClient(conn),
 		backend: pb.NewBackendClient(conn),
 		ha:      pb.NewHABackendClient(conn),
+		will:    pb.NewLastWillClient(conn),
 	}
 }
 
@@ -48,6 +50,7 @@ func (c *Client) Describe(ctx context.Context) (Description, error) {
 		SDK:      resp.GetSdk(),
 		Services: resp.GetServices(),
 		HA:       slices.Contains(resp.GetServices(), pb.HABackend_ServiceDesc.ServiceName),
+		LastWill: slices.Contains(resp.GetServices(), pb.LastWill_ServiceDesc.ServiceName),
 	}
 	for _, o := range resp.GetOptions() {
 		d.Options = append(d.Options, Option{

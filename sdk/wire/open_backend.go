@@ -17,6 +17,7 @@ type openBackend struct {
 
 	limits storage.Limits
 	inside sync.WaitGroup // one per call inside
+	will   lastWill
 
 	mu      sync.Mutex // guards the fields below
 	cancels map[*context.CancelFunc]struct{}

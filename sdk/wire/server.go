@@ -21,6 +21,9 @@ type Implementation struct {
 	// ErrInvalidConfig for a stanza it refuses. With Description.HA the backend is a
 	// storage.HABackend. ctx bounds Open only, not the life of the backend.
 	Open func(ctx context.Context, configJSON []byte) (storage.Backend, storage.Capabilities, error)
+	// WatchesHost: the process will notice the death of its host and then call
+	// Server.CommitWills. Otherwise no last will is taken.
+	WatchesHost bool
 }
 
 // Services returns the names of the gRPC services of a plugin with or without high
@@ -28,7 +31,7 @@ type Implementation struct {
 func Services(ha bool) []string {
 	services := []string{pb.Plugin_ServiceDesc.ServiceName, pb.Backend_ServiceDesc.ServiceName}
 	if ha {
-		services = append(services, pb.HABackend_ServiceDesc.ServiceName)
+		services = append(services, pb.HABackend_ServiceDesc.ServiceName, pb.LastWill_ServiceDesc.ServiceName)
 	}
 	return services
 }
@@ -52,6 +55,7 @@ func Register(s grpc.ServiceRegistrar, impl Implementation) *Server {
 	pb.RegisterBackendServer(s, backendService{server: server})
 	if impl.Description.HA {
 		pb.RegisterHABackendServer(s, haService{server: server})
+		pb.RegisterLastWillServer(s, willService{server: server})
 	}
 	return server
 }

@@ -148,7 +148,9 @@ func (s haService) Commit(ctx context.Context, req *pb.CommitRequest) (*pb.Commi
 		if err := checkCommit(b.limits, guard, ops); err != nil {
 			return err
 		}
+		settle := b.will.begin(guard) // of a Commit that panics the outcome stays unknown
 		version, err := ha.Commit(ctx, guard, ops)
+		settle(version, err)
 		resp.Version = []byte(version)
 		return err
 	})

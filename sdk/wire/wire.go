@@ -50,6 +50,7 @@ type Description struct {
 	Services []string // full names of the gRPC services it offers
 	Options  []Option // what Configure takes
 	HA       bool     // the HABackend service is among Services
+	LastWill bool     // the LastWill service is; whether wills are taken depends on how the process was started
 }
 
 // Option is one key of a storage stanza.

@@ -8,8 +8,12 @@ import (
 	"errors"
 )
 
-// Wait is for Linux, which has pidfds. Elsewhere a plugin does not notice that its
-// host was killed; the host's own attempt to stop it is all there is.
-func Wait(context.Context, int) error {
-	return errors.New("pidfds are a feature of Linux; this plugin will not notice that its host died")
-}
+// errNoPIDFDs: elsewhere a plugin does not notice that its host was killed; the host's own
+// attempt to stop it is all there is.
+var errNoPIDFDs = errors.New("pidfds are a feature of Linux; this plugin will not notice that its host died")
+
+// Check is for Linux, which has pidfds.
+func Check(int) error { return errNoPIDFDs }
+
+// Wait is for Linux, which has pidfds.
+func Wait(context.Context, int) error { return errNoPIDFDs }

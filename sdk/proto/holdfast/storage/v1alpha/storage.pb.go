@@ -1,8 +1,8 @@
 // The wire contract between the Holdfast host and a storage plugin.
 //
 // A plugin is a gRPC server on a private unix socket. It serves Plugin and Backend,
-// and HABackend if it can make a batch conditional on one record. Nothing in this
-// file depends on how the process was started.
+// and HABackend if it can make a batch conditional on one record. LastWill is optional;
+// nothing else in this file depends on how the process was started.
 //
 // Rules for every call:
 //   - a field that is absent means the least capable value;
@@ -1401,6 +1401,200 @@ func (x *WatchResponse) GetItem() *Item {
 	return nil
 }
 
+type ArmRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	BackendId string                 `protobuf:"bytes,1,opt,name=backend_id,json=backendId,proto3" json:"backend_id,omitempty"`
+	// Counts the Arms and Disarms of a backend, from 1. A plugin ignores one whose number is
+	// not higher than the last: it was overtaken on its way.
+	Number        uint64 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	Key           string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`     // of the record
+	Value         []byte `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"` // what the record is to be
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArmRequest) Reset() {
+	*x = ArmRequest{}
+	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArmRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArmRequest) ProtoMessage() {}
+
+func (x *ArmRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArmRequest.ProtoReflect.Descriptor instead.
+func (*ArmRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ArmRequest) GetBackendId() string {
+	if x != nil {
+		return x.BackendId
+	}
+	return ""
+}
+
+func (x *ArmRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ArmRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ArmRequest) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+type ArmResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArmResponse) Reset() {
+	*x = ArmResponse{}
+	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArmResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArmResponse) ProtoMessage() {}
+
+func (x *ArmResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArmResponse.ProtoReflect.Descriptor instead.
+func (*ArmResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{24}
+}
+
+type DisarmRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BackendId     string                 `protobuf:"bytes,1,opt,name=backend_id,json=backendId,proto3" json:"backend_id,omitempty"`
+	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisarmRequest) Reset() {
+	*x = DisarmRequest{}
+	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisarmRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisarmRequest) ProtoMessage() {}
+
+func (x *DisarmRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisarmRequest.ProtoReflect.Descriptor instead.
+func (*DisarmRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *DisarmRequest) GetBackendId() string {
+	if x != nil {
+		return x.BackendId
+	}
+	return ""
+}
+
+func (x *DisarmRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+type DisarmResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisarmResponse) Reset() {
+	*x = DisarmResponse{}
+	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisarmResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisarmResponse) ProtoMessage() {}
+
+func (x *DisarmResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisarmResponse.ProtoReflect.Descriptor instead.
+func (*DisarmResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{26}
+}
+
 // Error is the detail of a failed call's status.
 type Error struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1415,7 +1609,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[23]
+	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1427,7 +1621,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[23]
+	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1440,7 +1634,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Error) GetCode() ErrorCode {
@@ -1491,7 +1685,7 @@ type TooLarge struct {
 
 func (x *TooLarge) Reset() {
 	*x = TooLarge{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[24]
+	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1503,7 +1697,7 @@ func (x *TooLarge) String() string {
 func (*TooLarge) ProtoMessage() {}
 
 func (x *TooLarge) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[24]
+	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1516,7 +1710,7 @@ func (x *TooLarge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TooLarge.ProtoReflect.Descriptor instead.
 func (*TooLarge) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TooLarge) GetWhat() string {
@@ -1631,7 +1825,20 @@ const file_holdfast_storage_v1alpha_storage_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x12\n" +
 	"\x04seen\x18\x03 \x01(\fR\x04seen\"C\n" +
 	"\rWatchResponse\x122\n" +
-	"\x04item\x18\x01 \x01(\v2\x1e.holdfast.storage.v1alpha.ItemR\x04item\"\xfb\x01\n" +
+	"\x04item\x18\x01 \x01(\v2\x1e.holdfast.storage.v1alpha.ItemR\x04item\"k\n" +
+	"\n" +
+	"ArmRequest\x12\x1d\n" +
+	"\n" +
+	"backend_id\x18\x01 \x01(\tR\tbackendId\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\"\r\n" +
+	"\vArmResponse\"F\n" +
+	"\rDisarmRequest\x12\x1d\n" +
+	"\n" +
+	"backend_id\x18\x01 \x01(\tR\tbackendId\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\"\x10\n" +
+	"\x0eDisarmResponse\"\xfb\x01\n" +
 	"\x05Error\x127\n" +
 	"\x04code\x18\x01 \x01(\x0e2#.holdfast.storage.v1alpha.ErrorCodeR\x04code\x12;\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2!.holdfast.storage.v1alpha.OutcomeR\aoutcome\x12 \n" +
@@ -1671,7 +1878,10 @@ const file_holdfast_storage_v1alpha_storage_proto_rawDesc = "" +
 	"\x05Write\x12&.holdfast.storage.v1alpha.WriteRequest\x1a'.holdfast.storage.v1alpha.WriteResponse2\xc2\x01\n" +
 	"\tHABackend\x12[\n" +
 	"\x06Commit\x12'.holdfast.storage.v1alpha.CommitRequest\x1a(.holdfast.storage.v1alpha.CommitResponse\x12X\n" +
-	"\x05Watch\x12&.holdfast.storage.v1alpha.WatchRequest\x1a'.holdfast.storage.v1alpha.WatchResponseBPZNgithub.com/holdfast/holdfast/sdk/proto/holdfast/storage/v1alpha;storagev1alphab\x06proto3"
+	"\x05Watch\x12&.holdfast.storage.v1alpha.WatchRequest\x1a'.holdfast.storage.v1alpha.WatchResponse2\xbb\x01\n" +
+	"\bLastWill\x12R\n" +
+	"\x03Arm\x12$.holdfast.storage.v1alpha.ArmRequest\x1a%.holdfast.storage.v1alpha.ArmResponse\x12[\n" +
+	"\x06Disarm\x12'.holdfast.storage.v1alpha.DisarmRequest\x1a(.holdfast.storage.v1alpha.DisarmResponseBPZNgithub.com/holdfast/holdfast/sdk/proto/holdfast/storage/v1alpha;storagev1alphab\x06proto3"
 
 var (
 	file_holdfast_storage_v1alpha_storage_proto_rawDescOnce sync.Once
@@ -1686,7 +1896,7 @@ func file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_storage_v1alpha_storage_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_holdfast_storage_v1alpha_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_holdfast_storage_v1alpha_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_holdfast_storage_v1alpha_storage_proto_goTypes = []any{
 	(OpKind)(0),               // 0: holdfast.storage.v1alpha.OpKind
 	(ErrorCode)(0),            // 1: holdfast.storage.v1alpha.ErrorCode
@@ -1714,8 +1924,12 @@ var file_holdfast_storage_v1alpha_storage_proto_goTypes = []any{
 	(*CommitResponse)(nil),    // 23: holdfast.storage.v1alpha.CommitResponse
 	(*WatchRequest)(nil),      // 24: holdfast.storage.v1alpha.WatchRequest
 	(*WatchResponse)(nil),     // 25: holdfast.storage.v1alpha.WatchResponse
-	(*Error)(nil),             // 26: holdfast.storage.v1alpha.Error
-	(*TooLarge)(nil),          // 27: holdfast.storage.v1alpha.TooLarge
+	(*ArmRequest)(nil),        // 26: holdfast.storage.v1alpha.ArmRequest
+	(*ArmResponse)(nil),       // 27: holdfast.storage.v1alpha.ArmResponse
+	(*DisarmRequest)(nil),     // 28: holdfast.storage.v1alpha.DisarmRequest
+	(*DisarmResponse)(nil),    // 29: holdfast.storage.v1alpha.DisarmResponse
+	(*Error)(nil),             // 30: holdfast.storage.v1alpha.Error
+	(*TooLarge)(nil),          // 31: holdfast.storage.v1alpha.TooLarge
 }
 var file_holdfast_storage_v1alpha_storage_proto_depIdxs = []int32{
 	5,  // 0: holdfast.storage.v1alpha.DescribeResponse.options:type_name -> holdfast.storage.v1alpha.Option
@@ -1728,7 +1942,7 @@ var file_holdfast_storage_v1alpha_storage_proto_depIdxs = []int32{
 	13, // 7: holdfast.storage.v1alpha.WatchResponse.item:type_name -> holdfast.storage.v1alpha.Item
 	1,  // 8: holdfast.storage.v1alpha.Error.code:type_name -> holdfast.storage.v1alpha.ErrorCode
 	2,  // 9: holdfast.storage.v1alpha.Error.outcome:type_name -> holdfast.storage.v1alpha.Outcome
-	27, // 10: holdfast.storage.v1alpha.Error.too_large:type_name -> holdfast.storage.v1alpha.TooLarge
+	31, // 10: holdfast.storage.v1alpha.Error.too_large:type_name -> holdfast.storage.v1alpha.TooLarge
 	3,  // 11: holdfast.storage.v1alpha.Plugin.Describe:input_type -> holdfast.storage.v1alpha.DescribeRequest
 	6,  // 12: holdfast.storage.v1alpha.Plugin.Configure:input_type -> holdfast.storage.v1alpha.ConfigureRequest
 	9,  // 13: holdfast.storage.v1alpha.Plugin.Close:input_type -> holdfast.storage.v1alpha.CloseRequest
@@ -1738,17 +1952,21 @@ var file_holdfast_storage_v1alpha_storage_proto_depIdxs = []int32{
 	19, // 17: holdfast.storage.v1alpha.Backend.Write:input_type -> holdfast.storage.v1alpha.WriteRequest
 	22, // 18: holdfast.storage.v1alpha.HABackend.Commit:input_type -> holdfast.storage.v1alpha.CommitRequest
 	24, // 19: holdfast.storage.v1alpha.HABackend.Watch:input_type -> holdfast.storage.v1alpha.WatchRequest
-	4,  // 20: holdfast.storage.v1alpha.Plugin.Describe:output_type -> holdfast.storage.v1alpha.DescribeResponse
-	7,  // 21: holdfast.storage.v1alpha.Plugin.Configure:output_type -> holdfast.storage.v1alpha.ConfigureResponse
-	10, // 22: holdfast.storage.v1alpha.Plugin.Close:output_type -> holdfast.storage.v1alpha.CloseResponse
-	12, // 23: holdfast.storage.v1alpha.Plugin.Ping:output_type -> holdfast.storage.v1alpha.PingResponse
-	15, // 24: holdfast.storage.v1alpha.Backend.Get:output_type -> holdfast.storage.v1alpha.GetResponse
-	17, // 25: holdfast.storage.v1alpha.Backend.List:output_type -> holdfast.storage.v1alpha.ListResponse
-	20, // 26: holdfast.storage.v1alpha.Backend.Write:output_type -> holdfast.storage.v1alpha.WriteResponse
-	23, // 27: holdfast.storage.v1alpha.HABackend.Commit:output_type -> holdfast.storage.v1alpha.CommitResponse
-	25, // 28: holdfast.storage.v1alpha.HABackend.Watch:output_type -> holdfast.storage.v1alpha.WatchResponse
-	20, // [20:29] is the sub-list for method output_type
-	11, // [11:20] is the sub-list for method input_type
+	26, // 20: holdfast.storage.v1alpha.LastWill.Arm:input_type -> holdfast.storage.v1alpha.ArmRequest
+	28, // 21: holdfast.storage.v1alpha.LastWill.Disarm:input_type -> holdfast.storage.v1alpha.DisarmRequest
+	4,  // 22: holdfast.storage.v1alpha.Plugin.Describe:output_type -> holdfast.storage.v1alpha.DescribeResponse
+	7,  // 23: holdfast.storage.v1alpha.Plugin.Configure:output_type -> holdfast.storage.v1alpha.ConfigureResponse
+	10, // 24: holdfast.storage.v1alpha.Plugin.Close:output_type -> holdfast.storage.v1alpha.CloseResponse
+	12, // 25: holdfast.storage.v1alpha.Plugin.Ping:output_type -> holdfast.storage.v1alpha.PingResponse
+	15, // 26: holdfast.storage.v1alpha.Backend.Get:output_type -> holdfast.storage.v1alpha.GetResponse
+	17, // 27: holdfast.storage.v1alpha.Backend.List:output_type -> holdfast.storage.v1alpha.ListResponse
+	20, // 28: holdfast.storage.v1alpha.Backend.Write:output_type -> holdfast.storage.v1alpha.WriteResponse
+	23, // 29: holdfast.storage.v1alpha.HABackend.Commit:output_type -> holdfast.storage.v1alpha.CommitResponse
+	25, // 30: holdfast.storage.v1alpha.HABackend.Watch:output_type -> holdfast.storage.v1alpha.WatchResponse
+	27, // 31: holdfast.storage.v1alpha.LastWill.Arm:output_type -> holdfast.storage.v1alpha.ArmResponse
+	29, // 32: holdfast.storage.v1alpha.LastWill.Disarm:output_type -> holdfast.storage.v1alpha.DisarmResponse
+	22, // [22:33] is the sub-list for method output_type
+	11, // [11:22] is the sub-list for method input_type
 	11, // [11:11] is the sub-list for extension type_name
 	11, // [11:11] is the sub-list for extension extendee
 	0,  // [0:11] is the sub-list for field type_name
@@ -1765,9 +1983,9 @@ func file_holdfast_storage_v1alpha_storage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_storage_v1alpha_storage_proto_rawDesc), len(file_holdfast_storage_v1alpha_storage_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   25,
+			NumMessages:   29,
 			NumExtensions: 0,
-			NumServices:   3,
+			NumServices:   4,
 		},
 		GoTypes:           file_holdfast_storage_v1alpha_storage_proto_goTypes,
 		DependencyIndexes: file_holdfast_storage_v1alpha_storage_proto_depIdxs,

@@ -1,8 +1,8 @@
 // The wire contract between the Holdfast host and a storage plugin.
 //
 // A plugin is a gRPC server on a private unix socket. It serves Plugin and Backend,
-// and HABackend if it can make a batch conditional on one record. Nothing in this
-// file depends on how the process was started.
+// and HABackend if it can make a batch conditional on one record. LastWill is optional;
+// nothing else in this file depends on how the process was started.
 //
 // Rules for every call:
 //   - a field that is absent means the least capable value;
@@ -580,6 +580,174 @@ var HABackend_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Watch",
 			Handler:    _HABackend_Watch_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "holdfast/storage/v1alpha/storage.proto",
+}
+
+const (
+	LastWill_Arm_FullMethodName    = "/holdfast.storage.v1alpha.LastWill/Arm"
+	LastWill_Disarm_FullMethodName = "/holdfast.storage.v1alpha.LastWill/Disarm"
+)
+
+// LastWillClient is the client API for LastWill service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// LastWill lets a plugin release the guarded record in the place of a host that was
+// killed, so that another node need not wait for its lease to run out. It comes with
+// HABackend and is of use in a process that inherited a pidfd of its host
+// (HOLDFAST_HOST_PIDFD) and watches it; in any other one Arm is UNSUPPORTED.
+//
+// Once that descriptor says that the host is dead, and for no other reason, the plugin
+// commits each will, without ops, as the successor of the last Commit that the host made
+// through it: at the version which that Commit returned, or, if the outcome of one since is
+// not known, at the version found in the store, provided that the value there is one of
+// the host's own Commits. If another value is there, nothing is done. All of it takes one
+// second at most; then the process ends.
+type LastWillClient interface {
+	// Arm keeps a will in place of the one before. It does not touch the store.
+	Arm(ctx context.Context, in *ArmRequest, opts ...grpc.CallOption) (*ArmResponse, error)
+	// Disarm forgets the will. Close does so too.
+	Disarm(ctx context.Context, in *DisarmRequest, opts ...grpc.CallOption) (*DisarmResponse, error)
+}
+
+type lastWillClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewLastWillClient(cc grpc.ClientConnInterface) LastWillClient {
+	return &lastWillClient{cc}
+}
+
+func (c *lastWillClient) Arm(ctx context.Context, in *ArmRequest, opts ...grpc.CallOption) (*ArmResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ArmResponse)
+	err := c.cc.Invoke(ctx, LastWill_Arm_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *lastWillClient) Disarm(ctx context.Context, in *DisarmRequest, opts ...grpc.CallOption) (*DisarmResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DisarmResponse)
+	err := c.cc.Invoke(ctx, LastWill_Disarm_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LastWillServer is the server API for LastWill service.
+// All implementations must embed UnimplementedLastWillServer
+// for forward compatibility.
+//
+// LastWill lets a plugin release the guarded record in the place of a host that was
+// killed, so that another node need not wait for its lease to run out. It comes with
+// HABackend and is of use in a process that inherited a pidfd of its host
+// (HOLDFAST_HOST_PIDFD) and watches it; in any other one Arm is UNSUPPORTED.
+//
+// Once that descriptor says that the host is dead, and for no other reason, the plugin
+// commits each will, without ops, as the successor of the last Commit that the host made
+// through it: at the version which that Commit returned, or, if the outcome of one since is
+// not known, at the version found in the store, provided that the value there is one of
+// the host's own Commits. If another value is there, nothing is done. All of it takes one
+// second at most; then the process ends.
+type LastWillServer interface {
+	// Arm keeps a will in place of the one before. It does not touch the store.
+	Arm(context.Context, *ArmRequest) (*ArmResponse, error)
+	// Disarm forgets the will. Close does so too.
+	Disarm(context.Context, *DisarmRequest) (*DisarmResponse, error)
+	mustEmbedUnimplementedLastWillServer()
+}
+
+// UnimplementedLastWillServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedLastWillServer struct{}
+
+func (UnimplementedLastWillServer) Arm(context.Context, *ArmRequest) (*ArmResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Arm not implemented")
+}
+func (UnimplementedLastWillServer) Disarm(context.Context, *DisarmRequest) (*DisarmResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Disarm not implemented")
+}
+func (UnimplementedLastWillServer) mustEmbedUnimplementedLastWillServer() {}
+func (UnimplementedLastWillServer) testEmbeddedByValue()                  {}
+
+// UnsafeLastWillServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to LastWillServer will
+// result in compilation errors.
+type UnsafeLastWillServer interface {
+	mustEmbedUnimplementedLastWillServer()
+}
+
+func RegisterLastWillServer(s grpc.ServiceRegistrar, srv LastWillServer) {
+	// If the following call panics, it indicates UnimplementedLastWillServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&LastWill_ServiceDesc, srv)
+}
+
+func _LastWill_Arm_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ArmRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LastWillServer).Arm(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LastWill_Arm_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LastWillServer).Arm(ctx, req.(*ArmRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LastWill_Disarm_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DisarmRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LastWillServer).Disarm(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LastWill_Disarm_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LastWillServer).Disarm(ctx, req.(*DisarmRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// LastWill_ServiceDesc is the grpc.ServiceDesc for LastWill service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var LastWill_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "holdfast.storage.v1alpha.LastWill",
+	HandlerType: (*LastWillServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Arm",
+			Handler:    _LastWill_Arm_Handler,
+		},
+		{
+			MethodName: "Disarm",
+			Handler:    _LastWill_Disarm_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
