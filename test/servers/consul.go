@@ -17,27 +17,18 @@ import (
 	"github.com/holdfast/holdfast/test/process"
 )
 
-const (
-	startAttempts = 5                // each with ports of its own
-	readyTimeout  = 60 * time.Second // a busy two-core machine needs some seconds
-	pollInterval  = 20 * time.Millisecond
-	logTailBytes  = 16 << 10 // how much of the log a failed test prints
-)
-
 // ConsulServer is one Consul server, its own leader or a member of a cluster. Its
 // methods are for one goroutine at a time, and end the test when they fail.
 type ConsulServer struct {
 	// Address is host:port of the HTTP API. It stays the same across Restart.
 	Address string
 
-	t       testing.TB
-	binary  string
-	dir     string // data and configuration
-	logPath string
-	rpc     string          // host:port of the server protocol, by which the leader is known
-	ports   []int           // HTTP, server protocol, gossip
-	peers   []*ConsulServer // all members, itself among them
-	proc    *process.Process
+	daemon
+	binary string
+	dir    string          // data and configuration
+	rpc    string          // host:port of the server protocol, by which the leader is known
+	ports  []int           // HTTP, server protocol, gossip
+	peers  []*ConsulServer // all members, itself among them
 }
 
 // Consul starts a Consul server and returns when it has elected itself leader. It
@@ -53,29 +44,15 @@ func ConsulCluster(t testing.TB, size int, extra ...string) []*ConsulServer {
 	t.Helper()
 	members := make([]*ConsulServer, size)
 	for i := range members {
-		members[i] = &ConsulServer{
-			t:       t,
-			binary:  binary(t, "consul"),
-			dir:     t.TempDir(),
-			logPath: filepath.Join(t.ArtifactDir(), fmt.Sprintf("consul%d.log", i+1)),
-			peers:   members,
-		}
+		log := filepath.Join(t.ArtifactDir(), fmt.Sprintf("consul%d.log", i+1))
+		members[i] = &ConsulServer{daemon: daemon{t: t, logPath: log}, binary: binary(t, "consul"), dir: t.TempDir(), peers: members}
 		t.Cleanup(members[i].cleanup)
 	}
-	var err error
-	for range startAttempts { // a port may be lost to someone else between choice and use
-		if err = startConsul(members, extra); !errors.Is(err, errEnded) {
-			break
-		}
+	startAll(t, "consul", func() error { return startConsul(members, extra) }, func() {
 		for _, s := range members {
-			if s.proc != nil {
-				s.proc.Kill()
-			}
+			s.Kill()
 		}
-	}
-	if err != nil {
-		t.Fatalf("start consul: %v", err)
-	}
+	})
 	return members
 }
 
@@ -106,40 +83,32 @@ func startConsul(members []*ConsulServer, extra []string) error {
 // Leads reports whether the server is the leader of its cluster, by its own account.
 func (s *ConsulServer) Leads() bool { return s.leader() == s.rpc }
 
-// PID returns the process id, for signals a test wants to send itself.
-func (s *ConsulServer) PID() int { return s.proc.PID() }
-
-// Kill ends the server at once, as a crash would. The data stays for Restart.
-func (s *ConsulServer) Kill() { s.proc.Kill() }
-
-// Stop ends the server in an orderly way. The data stays for Restart.
-func (s *ConsulServer) Stop() { s.proc.Stop() }
-
 // Restart starts the server again after Kill or Stop, with the same data and
 // ports, and returns when it knows a leader again. A server that still runs is
 // killed first.
 func (s *ConsulServer) Restart() {
 	s.t.Helper()
-	s.proc.Kill()
+	s.Kill()
 	if err := errors.Join(s.launch(), s.awaitReady()); err != nil {
 		s.t.Fatalf("restart consul: %v", err)
 	}
 }
 
-// Pause freezes the server (SIGSTOP) and returns when it stands still: connections
-// are accepted by the kernel and nothing answers.
-func (s *ConsulServer) Pause() {
-	s.t.Helper()
-	if err := s.proc.Pause(); err != nil {
-		s.t.Fatalf("consul: %v", err)
+// RestartConsul starts all members of a cluster again, kills first those that still run,
+// and returns when all know a leader.
+func RestartConsul(t testing.TB, members []*ConsulServer) {
+	t.Helper()
+	for _, s := range members {
+		s.Kill()
 	}
-}
-
-// Resume lets a paused server go on (SIGCONT).
-func (s *ConsulServer) Resume() {
-	s.t.Helper()
-	if err := s.proc.Resume(); err != nil {
-		s.t.Fatalf("consul: %v", err)
+	var errs []error
+	for _, s := range members {
+		errs = append(errs, s.launch())
+	}
+	for _, s := range members {
+		if errs = append(errs, s.awaitReady()); errors.Join(errs...) != nil {
+			t.Fatalf("restart consul: %v", errors.Join(errs...))
+		}
 	}
 }
 
@@ -174,7 +143,7 @@ ports {
   grpc_tls = -1
   dns = -1
 }
-`, name, len(s.peers), strings.Join(join, ", "), filepath.Join(s.dir, "data"), s.ports[0], s.ports[1], s.ports[2])
+`, name, len(s.peers), strings.Join(join, ", "), s.dataDir(), s.ports[0], s.ports[1], s.ports[2])
 	if err := os.MkdirAll(s.configDir(), 0o700); err != nil {
 		return err
 	}
@@ -187,36 +156,18 @@ ports {
 	return nil
 }
 
+func (s *ConsulServer) dataDir() string { return filepath.Join(s.dir, "data") }
+
 // configDir holds the base configuration in 0.hcl and each extra in a file of its
 // own; Consul merges them.
 func (s *ConsulServer) configDir() string { return filepath.Join(s.dir, "config") }
 
-// errEnded: the server ended instead of becoming ready.
-var errEnded = errors.New("the server ended before it was ready")
-
 // launch starts the process and waits for nothing.
-func (s *ConsulServer) launch() (err error) {
-	s.proc, err = process.Start(s.logPath, s.logPath, nil, s.binary, "agent", "-config-dir", s.configDir())
-	return err
+func (s *ConsulServer) launch() error {
+	return s.run(s.binary, "agent", "-config-dir", s.configDir())
 }
 
-func (s *ConsulServer) awaitReady() error {
-	deadline := time.Now().Add(readyTimeout)
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
-	for !s.ready() {
-		if time.Now().After(deadline) {
-			s.proc.Kill()
-			return fmt.Errorf("no leader within %v", readyTimeout)
-		}
-		select {
-		case <-s.proc.Done():
-			return fmt.Errorf("%w: %w", errEnded, s.proc.Err())
-		case <-tick.C:
-		}
-	}
-	return nil
-}
+func (s *ConsulServer) awaitReady() error { return s.proc.AwaitReady(s.ready) }
 
 // ready asks who the leader is. The answer names a port of this cluster, so it can
 // not be another server's that took the HTTP port.
@@ -244,22 +195,4 @@ func (s *ConsulServer) leader() string {
 		return ""
 	}
 	return leader
-}
-
-func (s *ConsulServer) cleanup() {
-	if s.proc != nil && !s.proc.Ended() {
-		s.proc.Kill()
-	}
-	if s.t.Failed() {
-		s.t.Logf("end of %s:\n%s", s.logPath, tail(s.logPath))
-	}
-}
-
-// tail returns the last part of a log, or why it can not be read.
-func tail(path string) string {
-	log, err := os.ReadFile(path)
-	if err != nil {
-		return err.Error()
-	}
-	return string(log[max(0, len(log)-logTailBytes):])
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,8 +14,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/holdfast/holdfast/test/process"
 )
 
 // EtcdServer is one etcd server, alone or a member of EtcdMembers. Its methods are for
@@ -25,15 +22,13 @@ type EtcdServer struct {
 	// Address is the URL for clients. It stays the same across Restart.
 	Address string
 
-	t       testing.TB
-	binary  string
-	name    string
-	dir     string // of the data; new after a Restore
-	logPath string
-	peer    string   // URL for other members
-	flags   []string // of the server
-	client  *http.Client
-	proc    *process.Process
+	daemon
+	binary string
+	name   string
+	dir    string   // of the data; new after a Restore
+	peer   string   // URL for other members
+	flags  []string // of the server
+	client *http.Client
 }
 
 // Etcd starts a single etcd server and returns when it serves. It stops with the test.
@@ -44,41 +39,15 @@ func Etcd(t testing.TB, extra ...string) *EtcdServer {
 	return EtcdCluster(t, 1, extra...).Members[0]
 }
 
-// PID returns the process id, for signals a test wants to send itself.
-func (s *EtcdServer) PID() int { return s.proc.PID() }
-
-// Kill ends the server at once, as a crash would. The data stays for Restart.
-func (s *EtcdServer) Kill() { s.proc.Kill() }
-
-// Stop ends the server in an orderly way. The data stays for Restart.
-func (s *EtcdServer) Stop() { s.proc.Stop() }
-
 // Restart starts the server again after Kill or Stop, with the same data and ports, and
 // returns when it serves: a member needs a majority for that. A server that still runs
 // is killed first. Each extra is a flag that is weightier than the ones before.
 func (s *EtcdServer) Restart(extra ...string) {
 	s.t.Helper()
-	s.proc.Kill()
+	s.Kill()
 	s.flags = append(s.flags, extra...)
 	if err := errors.Join(s.launch(), s.awaitReady()); err != nil {
 		s.t.Fatalf("restart etcd: %v", err)
-	}
-}
-
-// Pause freezes the server (SIGSTOP) and returns when it stands still: connections are
-// accepted by the kernel and nothing answers.
-func (s *EtcdServer) Pause() {
-	s.t.Helper()
-	if err := s.proc.Pause(); err != nil {
-		s.t.Fatalf("etcd: %v", err)
-	}
-}
-
-// Resume lets a paused server go on (SIGCONT).
-func (s *EtcdServer) Resume() {
-	s.t.Helper()
-	if err := s.proc.Resume(); err != nil {
-		s.t.Fatalf("etcd: %v", err)
 	}
 }
 
@@ -126,31 +95,10 @@ func (s *EtcdServer) launch() error {
 		"--name=" + s.name, "--data-dir=" + s.dir, "--log-level=warn", "--unsafe-no-fsync",
 		"--listen-client-urls=" + s.Address, "--advertise-client-urls=" + s.Address, "--listen-peer-urls=" + s.peer,
 	}
-	p, err := process.Start(s.logPath, s.logPath, nil, s.binary, append(args, s.flags...)...)
-	if err != nil {
-		return err
-	}
-	s.proc = p
-	return nil
+	return s.run(s.binary, append(args, s.flags...)...)
 }
 
-func (s *EtcdServer) awaitReady() error {
-	deadline := time.Now().Add(readyTimeout)
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
-	for !s.ready() {
-		if time.Now().After(deadline) {
-			s.proc.Kill()
-			return fmt.Errorf("it does not serve within %v", readyTimeout)
-		}
-		select {
-		case <-s.proc.Done():
-			return fmt.Errorf("%w: %w", errEnded, s.proc.Err())
-		case <-tick.C:
-		}
-	}
-	return nil
-}
+func (s *EtcdServer) awaitReady() error { return s.proc.AwaitReady(s.ready) }
 
 // ready also looks at the command line, which tells this server from another one that
 // took the port.
@@ -182,15 +130,6 @@ func (s *EtcdServer) ask(path string) []byte {
 		return nil
 	}
 	return answer
-}
-
-func (s *EtcdServer) cleanup() {
-	if s.proc != nil && !s.proc.Ended() {
-		s.proc.Kill()
-	}
-	if s.t.Failed() {
-		s.t.Logf("end of %s:\n%s", s.logPath, tail(s.logPath))
-	}
 }
 
 // newDir gives the server an empty data directory.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast/holdfast/test/process"
 )
 
 func TestEtcdKeepsDataAcrossKillAndRestart(t *testing.T) {
@@ -61,8 +63,8 @@ func TestEtcdNoticesTakenPort(t *testing.T) {
 	first, second := Etcd(t), Etcd(t)
 	second.Kill()
 	second.Address = first.Address
-	if err := errors.Join(second.launch(), second.awaitReady()); !errors.Is(err, errEnded) {
-		t.Errorf("start on a taken port: %v, want %v", err, errEnded)
+	if err := errors.Join(second.launch(), second.awaitReady()); !errors.Is(err, process.ErrEnded) {
+		t.Errorf("start on a taken port: %v, want %v", err, process.ErrEnded)
 	}
 }
 

@@ -1,13 +1,13 @@
 package servers
 
 import (
-	"errors"
+	"encoding/json"
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast/holdfast/test/process"
 )
@@ -31,27 +31,16 @@ func EtcdCluster(t testing.TB, n int, extra ...string) *EtcdMembers {
 	for i := range n {
 		name := fmt.Sprintf("etcd-%d", i+1)
 		c.Members = append(c.Members, &EtcdServer{
-			t: t, binary: binary(t, "etcd"), name: name, logPath: filepath.Join(t.ArtifactDir(), name+".log"),
+			daemon: daemon{t: t, logPath: filepath.Join(t.ArtifactDir(), name+".log")}, binary: binary(t, "etcd"), name: name,
 		})
+		t.Cleanup(c.Members[i].cleanup)
 	}
-	t.Cleanup(func() {
-		for _, m := range c.Members {
-			m.cleanup()
+	startAll(t, "etcd", func() error {
+		if err := c.configure(extra); err != nil {
+			return err
 		}
-	})
-	var err error
-	for range startAttempts { // a port may be lost to someone else between choice and use
-		if err = c.configure(extra); err == nil {
-			err = c.start()
-		}
-		if !errors.Is(err, errEnded) {
-			break
-		}
-		c.Kill()
-	}
-	if err != nil {
-		t.Fatalf("start etcd: %v", err)
-	}
+		return c.start()
+	}, c.Kill)
 	return c
 }
 
@@ -67,28 +56,13 @@ func (c *EtcdMembers) Address() string {
 // Leader returns the member that leads. It waits for one.
 func (c *EtcdMembers) Leader() *EtcdServer {
 	c.t.Helper()
-	deadline := time.Now().Add(readyTimeout)
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
-	for {
-		for _, m := range c.Members {
-			if m.Leads() {
-				return m
-			}
-		}
-		if time.Now().After(deadline) {
-			c.t.Fatalf("etcd: no leader within %v", readyTimeout)
-		}
-		<-tick.C
-	}
+	return awaitLeader(c.t, "etcd", c.Members, (*EtcdServer).Leads)
 }
 
 // Kill ends all members at once.
 func (c *EtcdMembers) Kill() {
 	for _, m := range c.Members {
-		if m.proc != nil {
-			m.Kill()
-		}
+		m.Kill()
 	}
 }
 
@@ -106,11 +80,7 @@ func (c *EtcdMembers) Restart() {
 // what it prints.
 func (c *EtcdMembers) Ctl(args ...string) string {
 	c.t.Helper()
-	args = append([]string{"--endpoints=" + c.Address()}, args...)
-	if c.password != "" {
-		args = append([]string{"--user=root:" + c.password}, args...)
-	}
-	return c.run(c.ctl, args...)
+	return c.run(c.ctl, c.asRoot(append([]string{"--endpoints=" + c.Address()}, args...)...)...)
 }
 
 // EnableAuth creates the user root and lets the servers check users from now on.
@@ -136,11 +106,7 @@ func (c *EtcdMembers) AddUser(name, password, access, prefix string) {
 func (c *EtcdMembers) Snapshot() (path string) {
 	c.t.Helper()
 	path = filepath.Join(c.t.TempDir(), "snapshot.db")
-	args := []string{"--endpoints=" + c.Leader().Address, "snapshot", "save", path} // it takes one member only
-	if c.password != "" {
-		args = append([]string{"--user=root:" + c.password}, args...)
-	}
-	c.run(c.ctl, args...)
+	c.run(c.ctl, c.asRoot("--endpoints="+c.Leader().Address, "snapshot", "save", path)...) // it takes one member only
 	return path
 }
 
@@ -157,6 +123,53 @@ func (c *EtcdMembers) Restore(snapshot string) {
 	if err := c.start(); err != nil {
 		c.t.Fatalf("start the restored etcd: %v", err)
 	}
+}
+
+// fillerKey is none of Holdfast's.
+const fillerKey = "filler"
+
+// Fill puts values into the store until it has reached its quota, which should be a small one
+// (--quota-backend-bytes), and has raised the NOSPACE alarm.
+func (c *EtcdMembers) Fill() {
+	c.t.Helper()
+	value := strings.Repeat("x", 1<<20)
+	for range maxFillers {
+		cmd := exec.Command(c.ctl, c.asRoot("--endpoints="+c.Address(), "put", fillerKey)...)
+		cmd.Env, cmd.Stdin = []string{}, strings.NewReader(value)
+		out, err := cmd.CombinedOutput()
+		switch {
+		case strings.Contains(string(out), "database space exceeded"):
+			return
+		case err != nil:
+			c.t.Fatalf("fill etcd: %v\n%s", err, out)
+		}
+	}
+	c.t.Fatalf("fill etcd: it takes %d values of a megabyte; start it with a smaller quota", maxFillers)
+}
+
+// maxFillers is over twice the quota that Fill expects, in megabytes.
+const maxFillers = 64
+
+// MakeRoom does what etcd's documentation says to do about the NOSPACE alarm: it drops what
+// Fill has put and the history, gives the space back and disarms the alarm.
+func (c *EtcdMembers) MakeRoom() {
+	c.t.Helper()
+	c.Ctl("del", fillerKey)
+	var reply struct{ Header struct{ Revision int64 } }
+	if err := json.Unmarshal([]byte(c.Ctl("get", fillerKey, "--write-out=json")), &reply); err != nil {
+		c.t.Fatalf("ask etcd for its revision: %v", err)
+	}
+	c.Ctl("compact", strconv.FormatInt(reply.Header.Revision, 10), "--physical")
+	c.Ctl("defrag")
+	c.Ctl("alarm", "disarm")
+}
+
+// asRoot adds to the arguments of etcdctl what it needs while users are checked.
+func (c *EtcdMembers) asRoot(args ...string) []string {
+	if c.password == "" {
+		return args
+	}
+	return append([]string{"--user=root:" + c.password}, args...)
 }
 
 func (c *EtcdMembers) run(program string, args ...string) string {

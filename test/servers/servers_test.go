@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/holdfast/holdfast/test/process"
 )
 
 func TestConsulKeepsDataAcrossKillAndRestart(t *testing.T) {
@@ -78,14 +80,15 @@ func TestConsulNoticesTakenPort(t *testing.T) {
 	config := strings.Replace(readConfig(t, second), port(t, second.Address), port(t, first.Address), 1)
 	writeConfig(t, second, config)
 	second.Address = first.Address
-	if err := errors.Join(second.launch(), second.awaitReady()); !errors.Is(err, errEnded) {
-		t.Errorf("start on a taken port: %v, want %v", err, errEnded)
+	if err := errors.Join(second.launch(), second.awaitReady()); !errors.Is(err, process.ErrEnded) {
+		t.Errorf("start on a taken port: %v, want %v", err, process.ErrEnded)
 	}
 }
 
 func request(t *testing.T, method, address, body string) string {
 	t.Helper()
-	url := "http://" + address + "/v1/kv/test?raw"
+	// Right after its election a leader may answer other reads from before it has caught up.
+	url := "http://" + address + "/v1/kv/test?raw&consistent"
 	req, err := http.NewRequestWithContext(t.Context(), method, url, bytes.NewBufferString(body))
 	if err != nil {
 		t.Fatal(err)

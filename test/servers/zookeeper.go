@@ -2,7 +2,6 @@ package servers
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -12,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/holdfast/holdfast/test/process"
 )
 
 // Where Debian puts ZooKeeper, and the logger that prints to standard error.
@@ -25,12 +22,10 @@ type ZooKeeperServer struct {
 	// Address is host:port for clients. It stays the same across Restart.
 	Address string
 
-	t       testing.TB
-	java    string
-	flags   []string // of the Java virtual machine
-	dir     string   // data and configuration
-	logPath string
-	proc    *process.Process
+	daemon
+	java  string
+	flags []string // of the Java virtual machine
+	dir   string   // data and configuration
 }
 
 // ZooKeeper starts a single ZooKeeper server and returns when it serves. It stops with
@@ -42,41 +37,39 @@ func ZooKeeper(t testing.TB, extra ...string) *ZooKeeperServer {
 	return newZooKeeper(t, 1, extra).Members[0]
 }
 
-// PID returns the process id, for signals a test wants to send itself.
-func (s *ZooKeeperServer) PID() int { return s.proc.PID() }
-
-// Kill ends the server at once, as a crash would. The data stays for Restart.
-func (s *ZooKeeperServer) Kill() { s.proc.Kill() }
-
-// Stop ends the server in an orderly way. The data stays for Restart.
-func (s *ZooKeeperServer) Stop() { s.proc.Stop() }
-
 // Restart starts the server again after Kill or Stop, with the same data and ports,
 // and returns when it serves: a member needs a majority for that. A server that still
 // runs is killed first.
 func (s *ZooKeeperServer) Restart() {
 	s.t.Helper()
-	s.proc.Kill()
+	s.Kill()
 	if err := errors.Join(s.launch(), s.awaitReady()); err != nil {
 		s.t.Fatalf("restart zookeeper: %v", err)
 	}
 }
 
-// Pause freezes the server (SIGSTOP) and returns when it stands still: connections
-// are accepted by the kernel and nothing answers.
-func (s *ZooKeeperServer) Pause() {
+// Backup copies the data directory to another one, for PutBack. The server is down
+// meanwhile.
+func (s *ZooKeeperServer) Backup() (dir string) {
 	s.t.Helper()
-	if err := s.proc.Pause(); err != nil {
-		s.t.Fatalf("zookeeper: %v", err)
+	dir = filepath.Join(s.t.TempDir(), "backup")
+	s.Stop()
+	if err := os.CopyFS(dir, os.DirFS(s.dataDir())); err != nil {
+		s.t.Fatalf("back zookeeper up: %v", err)
 	}
+	s.Restart()
+	return dir
 }
 
-// Resume lets a paused server go on (SIGCONT).
-func (s *ZooKeeperServer) Resume() {
+// PutBack kills the server, a single one, puts a copy of Backup in the place of its data, and
+// starts it again. Versions after the backup are given a second time.
+func (s *ZooKeeperServer) PutBack(dir string) {
 	s.t.Helper()
-	if err := s.proc.Resume(); err != nil {
-		s.t.Fatalf("zookeeper: %v", err)
+	s.Kill()
+	if err := errors.Join(os.RemoveAll(s.dataDir()), os.CopyFS(s.dataDir(), os.DirFS(dir))); err != nil {
+		s.t.Fatalf("put zookeeper's data back: %v", err)
 	}
+	s.Restart()
 }
 
 // Mode is what the server says it is: "standalone", "leader" or "follower"; "" while it
@@ -147,31 +140,10 @@ func (s *ZooKeeperServer) launch() error {
 		"-Dorg.slf4j.simpleLogger.log.org.apache.zookeeper.server.ZooKeeperServer=error",
 	}, s.flags...)
 	args = append(args, "-cp", s.dir+":"+zooKeeperClasses, "org.apache.zookeeper.server.quorum.QuorumPeerMain", filepath.Join(s.dir, "zoo.cfg"))
-	p, err := process.Start(s.logPath, s.logPath, nil, s.java, args...)
-	if err != nil {
-		return err
-	}
-	s.proc = p
-	return nil
+	return s.run(s.java, args...)
 }
 
-func (s *ZooKeeperServer) awaitReady() error {
-	deadline := time.Now().Add(readyTimeout)
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
-	for !s.ready() {
-		if time.Now().After(deadline) {
-			s.proc.Kill()
-			return fmt.Errorf("it does not serve within %v", readyTimeout)
-		}
-		select {
-		case <-s.proc.Done():
-			return fmt.Errorf("%w: %w", errEnded, s.proc.Err())
-		case <-tick.C:
-		}
-	}
-	return nil
-}
+func (s *ZooKeeperServer) awaitReady() error { return s.proc.AwaitReady(s.ready) }
 
 // ready also looks at the data directory, which tells this server from another one
 // that took the port.

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/holdfast/holdfast/test/process"
 )
 
 func TestZooKeeperAlone(t *testing.T) {
@@ -78,7 +80,7 @@ func TestZooKeeperNoticesTakenPort(t *testing.T) {
 	}
 	second.Address = first.Address
 	started := time.Now()
-	if err := errors.Join(second.launch(), second.awaitReady()); !errors.Is(err, errEnded) {
-		t.Errorf("start on a taken port: %v after %v, want %v", err, time.Since(started), errEnded)
+	if err := errors.Join(second.launch(), second.awaitReady()); !errors.Is(err, process.ErrEnded) {
+		t.Errorf("start on a taken port: %v after %v, want %v", err, time.Since(started), process.ErrEnded)
 	}
 }

@@ -1,12 +1,10 @@
 package servers
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/holdfast/holdfast/test/process"
 )
@@ -38,20 +36,10 @@ func (c *ZooKeeperCluster) Address() string {
 // Leader returns the member that leads. It waits for one.
 func (c *ZooKeeperCluster) Leader() *ZooKeeperServer {
 	c.t.Helper()
-	deadline := time.Now().Add(readyTimeout)
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
-	for {
-		for _, m := range c.Members {
-			if mode := m.Mode(); mode == "leader" || mode == "standalone" {
-				return m
-			}
-		}
-		if time.Now().After(deadline) {
-			c.t.Fatalf("zookeeper: no leader within %v", readyTimeout)
-		}
-		<-tick.C
-	}
+	return awaitLeader(c.t, "zookeeper", c.Members, func(m *ZooKeeperServer) bool {
+		mode := m.Mode()
+		return mode == "leader" || mode == "standalone"
+	})
 }
 
 // Kill ends all members at once.
@@ -76,24 +64,16 @@ func newZooKeeper(t testing.TB, n int, extra []string) *ZooKeeperCluster {
 	java := javaBinary(t)
 	c := &ZooKeeperCluster{t: t}
 	for i := range n {
-		c.Members = append(c.Members, &ZooKeeperServer{
-			t: t, java: java, dir: t.TempDir(), logPath: filepath.Join(t.ArtifactDir(), fmt.Sprintf("zookeeper-%d.log", i+1)),
-		})
+		log := filepath.Join(t.ArtifactDir(), fmt.Sprintf("zookeeper-%d.log", i+1))
+		c.Members = append(c.Members, &ZooKeeperServer{daemon: daemon{t: t, logPath: log}, java: java, dir: t.TempDir()})
+		t.Cleanup(c.Members[i].cleanup)
 	}
-	t.Cleanup(c.cleanup)
-	var err error
-	for range startAttempts { // a port may be lost to someone else between choice and use
-		if err = c.configure(extra); err == nil {
-			err = c.start()
+	startAll(t, "zookeeper", func() error {
+		if err := c.configure(extra); err != nil {
+			return err
 		}
-		if !errors.Is(err, errEnded) {
-			break
-		}
-		c.Kill()
-	}
-	if err != nil {
-		t.Fatalf("start zookeeper: %v", err)
-	}
+		return c.start()
+	}, c.Kill)
 	return c
 }
 
@@ -130,15 +110,4 @@ func (c *ZooKeeperCluster) start() error {
 		}
 	}
 	return nil
-}
-
-func (c *ZooKeeperCluster) cleanup() {
-	for _, m := range c.Members {
-		if m.proc != nil && !m.proc.Ended() {
-			m.proc.Kill()
-		}
-		if c.t.Failed() {
-			c.t.Logf("end of %s:\n%s", m.logPath, tail(m.logPath))
-		}
-	}
 }
