@@ -11,4 +11,7 @@ var (
 	// ErrNotEmpty: init found something in the store that it would have to overwrite or
 	// share. The error that wraps it says what.
 	ErrNotEmpty = errors.New("the store is not empty")
+	// ErrTooOld: this node's release is too old for what the cluster writes. The error that
+	// wraps it says which release is needed.
+	ErrTooOld = errors.New("this node stays sealed")
 )

@@ -7,8 +7,10 @@ import (
 
 	"github.com/holdfast/holdfast/host/auth"
 	"github.com/holdfast/holdfast/host/barrier"
+	"github.com/holdfast/holdfast/host/ha"
 	"github.com/holdfast/holdfast/host/kv"
 	"github.com/holdfast/holdfast/host/mount"
+	"github.com/holdfast/holdfast/host/rotation"
 	"github.com/holdfast/holdfast/host/store"
 	"github.com/holdfast/holdfast/sdk/storage"
 )
@@ -59,8 +61,10 @@ func failure(err error) (resp *Response, ok bool) {
 		{store.ErrOutcomeUnknown, status(http.StatusGatewayTimeout)}, // before what may be its cause
 		{ErrNotInitialized, status(http.StatusBadRequest)},
 		{ErrNotEmpty, status(http.StatusBadRequest)},
+		{ErrTooOld, status(http.StatusBadRequest)},
 		{ErrBadShare, status(http.StatusBadRequest)},
 		{ErrUnknownTarget, status(http.StatusBadRequest)},
+		{ha.ErrNothingToAccept, status(http.StatusBadRequest)},
 		{ErrPermission, denied},
 		{auth.ErrPermission, denied},
 		{barrier.ErrSealed, func(string) *Response { return sealed() }},
@@ -68,6 +72,7 @@ func failure(err error) (resp *Response, ok bool) {
 		{kv.ErrCASMismatch, status(http.StatusBadRequest)},
 		{kv.ErrCASRequired, status(http.StatusBadRequest)},
 		{kv.ErrInvalid, status(http.StatusBadRequest)},
+		{rotation.ErrInvalid, status(http.StatusBadRequest)},
 		{mount.ErrInvalid, status(http.StatusBadRequest)},
 		{mount.ErrConflict, status(http.StatusBadRequest)},
 		{mount.ErrNotFound, status(http.StatusBadRequest)},

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast/holdfast/host/api"
 	"github.com/holdfast/holdfast/host/auth"
 	"github.com/holdfast/holdfast/host/internal/fakestore"
+	"github.com/holdfast/holdfast/host/rotation"
 )
 
 // node is a fake of the node the HTTP server runs on: requests go straight to Logical.
@@ -71,6 +72,14 @@ func (n *node) Seal(_ context.Context, token string) error {
 	return nil
 }
 
+func (n *node) AcceptRestore(_ context.Context, token string) error {
+	if token != n.token {
+		return api.ErrPermission
+	}
+	n.setStatus(func(s *api.Status) { s.RecordError = "" })
+	return nil
+}
+
 func (n *node) Route(ctx context.Context, req *api.Request) *api.Response {
 	if n.route != nil {
 		return n.route(ctx, req)
@@ -86,6 +95,7 @@ type fixture struct {
 	logical *api.Logical
 	server  *httptest.Server
 	token   string
+	keys    *keys
 	stepped chan string // targets of step-downs
 }
 
@@ -102,6 +112,7 @@ func newFixture(t *testing.T) *fixture {
 		}
 	}
 	f.store.RequireBegin = true
+	f.keys = &keys{term: 1, policy: rotation.DefaultPolicy()}
 	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	f.node = &node{token: f.token, status: api.Status{
 		Version: "0.1.0", StorageType: "inmem", Initialized: true, Shares: 5, Threshold: 3,
@@ -113,7 +124,7 @@ func newFixture(t *testing.T) *fixture {
 		},
 	}}
 	f.logical = api.NewLogical(api.LogicalConfig{
-		Store: f.store, Logger: hclog.NewNullLogger(), Status: f.node.Status,
+		Store: f.store, Logger: hclog.NewNullLogger(), Status: f.node.Status, Keys: f.keys,
 		StepDown: func(_ context.Context, target string) error {
 			if target == "nobody" {
 				return api.ErrUnknownTarget

@@ -63,6 +63,8 @@ func New(cfg Config) http.Handler {
 		"sys/seal":        s.seal,
 		"sys/health":      s.health,
 		"sys/leader":      s.leader,
+
+		"sys/accept-restore": s.acceptRestore,
 	}
 	return s
 }

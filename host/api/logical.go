@@ -35,6 +35,11 @@ type LogicalConfig struct {
 	// longer active. ErrUnknownTarget: there is no such standby.
 	StepDown func(ctx context.Context, target string) error
 
+	Keys Keys
+
+	// Terms returns the history of terms, the latest first, and how many can not be read.
+	Terms func(ctx context.Context) (terms []Term, unreadable int, err error)
+
 	Now func() time.Time // the wall clock, for times in metadata; time.Now if nil
 }
 
@@ -82,6 +87,8 @@ func NewLogical(cfg LogicalConfig) *Logical {
 		{"sys/auth", l.sysAuth},
 		{"sys/ha-status", l.haStatus},
 		{"sys/step-down", l.stepDown},
+		{"sys/rotate", l.rotate},
+		{"sys/key-status", l.keyStatus},
 		{"sys/capabilities-self", l.capabilities},
 		{"auth/token/lookup-self", l.lookupSelf},
 		{"auth/token/lookup", l.lookupToken},

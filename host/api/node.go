@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"time"
+
+	"github.com/holdfast/holdfast/host/version"
 )
 
 // Request is one client request as the active node sees it, whether it arrived
@@ -47,6 +49,11 @@ type Node interface {
 	// It seals this node only. token needs the root policy (ErrPermission).
 	Seal(ctx context.Context, token string) error
 
+	// AcceptRestore has the cluster go on from the store as it is, when the term record was deleted,
+	// garbled or put back to an older state. It works on every unsealed node. token needs
+	// the root policy (ErrPermission). ha.ErrNothingToAccept.
+	AcceptRestore(ctx context.Context, token string) error
+
 	// Route runs the request on the active node, which may be this one, and holds it
 	// while there is none. It always returns a Response.
 	Route(ctx context.Context, req *Request) *Response
@@ -71,11 +78,14 @@ type Status struct {
 	ActiveSince    time.Time // zero unless this node is active
 	LeaderAPIAddr  string    // of the active node; empty if not known
 	LeaderCluster  string
+	InForce        version.Set   // what the record says that the cluster uses; zero while sealed
 	Epoch          uint64        // of the term record last seen
 	LeaseRemaining time.Duration // of this node if active
-	LastChange     time.Time     // when the role of this node changed last
-	LastReason     string        // and why
-	Members        []Member      // known to the active node; on a standby only itself and the active one
+	LastChange     time.Time     // of the active node, whichever it is, as this node learned of it
+	LastReason     string        // what changed, and why
+	Generation     uint64        // how often an operator accepted a restored store
+	RecordError    string        // why there is no term record to work with, and the remedy; empty if there is one
+	Members        []Member      // this node first; on a standby the others as the active node told last
 }
 
 // Role of a node. The zero Role is a sealed node's.
@@ -96,8 +106,12 @@ type Member struct {
 	APIAddress     string
 	ClusterAddress string
 	Version        string
+	Speaks         version.Set // the newest of everything that it speaks
 	Active         bool
+	Role           Role      // RoleNone: not known
 	LastEcho       time.Time // zero for the active node
+	Attached       time.Time // when it attached to the active node; likewise
+	Epoch          uint64    // of the term record that it saw last
 }
 
 // InitRequest is the body of sys/init that Holdfast supports.

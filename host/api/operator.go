@@ -150,3 +150,17 @@ func (s *server) seal(ctx context.Context, r *http.Request) *Response {
 	}
 	return &Response{Status: http.StatusNoContent}
 }
+
+// acceptRestore has the cluster go on from the store as it is.
+func (s *server) acceptRestore(ctx context.Context, r *http.Request) *Response {
+	if !isWrite(r) {
+		return methodNotAllowed()
+	}
+	if s.cfg.Node.Status().Sealed {
+		return sealed()
+	}
+	if err := s.cfg.Node.AcceptRestore(ctx, token(r.Header)); err != nil {
+		return s.fail(err, "accept a restored store")
+	}
+	return &Response{Status: http.StatusNoContent}
+}

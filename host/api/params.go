@@ -69,6 +69,19 @@ func (n *numbers) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
+// boolean is true or false, which clients send as such or as a string.
+type boolean bool
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (b *boolean) UnmarshalJSON(raw []byte) error {
+	parsed, err := strconv.ParseBool(unquote(raw))
+	if err != nil {
+		return badRequest("the request body has something else where true or false belongs")
+	}
+	*b = boolean(parsed)
+	return nil
+}
+
 // duration is a time that clients send as seconds or as text: "90", "1h30m", "30d".
 type duration time.Duration
 

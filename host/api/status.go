@@ -69,18 +69,11 @@ func (s *server) leader(_ context.Context, r *http.Request) *Response {
 		LeaderCluster  string    `json:"leader_cluster_address"`
 		PerfStandby    bool      `json:"performance_standby"`
 		PerfStandbyWAL int       `json:"performance_standby_last_remote_wal"`
-
-		// These are Holdfast's own.
-		Role       Role      `json:"role"`
-		Epoch      uint64    `json:"epoch"`
-		LeaseLeft  int64     `json:"lease_remaining_ms"`
-		LastChange time.Time `json:"last_change"`
-		LastReason string    `json:"last_reason"`
+		recent
 	}{
 		HA: status.HA, Self: self, ActiveTime: status.ActiveSince,
 		Leader: status.LeaderAPIAddr, LeaderCluster: status.LeaderCluster,
-		Role: status.Role, Epoch: status.Epoch, LeaseLeft: status.LeaseRemaining.Milliseconds(),
-		LastChange: status.LastChange, LastReason: status.LastReason,
+		recent: recentOf(status),
 	})
 }
 
@@ -109,11 +102,13 @@ func (s *server) health(_ context.Context, r *http.Request) *Response {
 		EchoDurationMillis  int64  `json:"echo_duration_ms"`
 		ClockSkewMillis     int64  `json:"clock_skew_ms"`
 		CanaryAgeMillis     int64  `json:"replication_primary_canary_age_ms"`
+		recent
 	}{
 		Initialized: status.Initialized, Sealed: status.Sealed, Standby: standby,
 		ReplicationPerfMode: "disabled", ReplicationDRMode: "disabled",
 		ServerTimeUTC: time.Now().Unix(), Version: status.Version,
 		ClusterName: status.ClusterName, ClusterID: status.ClusterID,
+		recent: recentOf(status),
 	})
 	resp.Status = codes.of(status, standby)
 	return resp

@@ -19,7 +19,8 @@ import (
 )
 
 // MaxSeals is how many values one key may seal: with random nonces of 96 bits the
-// chance that any two are equal stays below 2^-32.
+// chance that any two are equal stays below 2^-32 (NIST SP 800-38D, section 8.3, which
+// counts what all nodes together seal).
 const MaxSeals = 1 << 32
 
 // Overhead is how much longer a sealed value is than its plaintext, in bytes.
@@ -55,7 +56,7 @@ func (b *Barrier) Seal(path string, plaintext []byte) ([]byte, error) {
 	}
 	key := g.active
 	if key.seals.Add(1) > MaxSeals {
-		key.seals.Add(^uint64(0)) // stays at MaxSeals, however often it is asked
+		key.seals.Add(^uint64(0)) // this one does not count, however often it is asked
 		return nil, fmt.Errorf("seal the value at %q with term %d: %w", path, key.term, ErrKeyExhausted)
 	}
 	return key.seal(path, plaintext), nil
@@ -92,15 +93,22 @@ func (b *Barrier) KeyTerm() uint32 {
 	return g.active.term
 }
 
-// Seals returns how many values the active key sealed in this Barrier, or 0 once
-// destroyed. Other nodes and earlier runs counted for themselves: rotate at a small
-// part of MaxSeals.
+// Seals returns how many values the active key sealed, in this Barrier and, as far as
+// AddSeals told it, elsewhere. It is 0 once destroyed.
 func (b *Barrier) Seals() uint64 {
 	g := b.current.Load()
 	if g == nil {
 		return 0
 	}
 	return g.active.seals.Load()
+}
+
+// AddSeals counts n values that other nodes, or earlier runs, sealed with the key of term.
+// A term that the keyring does not hold is passed over.
+func (b *Barrier) AddSeals(term uint32, n uint64) {
+	if g := b.current.Load(); g != nil && g.keys[term] != nil {
+		g.keys[term].seals.Add(min(n, MaxSeals)) // far from where the counter would wrap around
+	}
 }
 
 // Replace goes on with a copy of k, which must hold every key that the barrier has:

@@ -296,3 +296,24 @@ func BenchmarkOpen(b *testing.B) {
 		}
 	}
 }
+
+// What other nodes sealed counts, for the key that sealed it.
+func TestAddSeals(t *testing.T) {
+	keyring := NewKeyring("c").Rotate()
+	b := New(keyring)
+	b.AddSeals(1, 5)
+	b.AddSeals(2, 7)
+	b.AddSeals(3, 9) // not known
+	if _, err := b.Seal("a", nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.Seals(); got != 8 {
+		t.Errorf("Seals = %d, want 8", got)
+	}
+	b.AddSeals(2, 1<<63)
+	if _, err := b.Seal("a", nil); !errors.Is(err, ErrKeyExhausted) {
+		t.Errorf("Seal = %v, want ErrKeyExhausted", err)
+	}
+	b.Destroy()
+	b.AddSeals(2, 1)
+}

@@ -4,7 +4,7 @@ package clock
 
 import "time"
 
-// Now reads the wall clock here, because Go's monotonic clock may stop while the
+// read reads the wall clock here, because Go's monotonic clock may stop while the
 // machine sleeps. A wall clock that is set back would lengthen a lease:
 // outside Linux, use the strict read mode.
-func Now() Instant { return Instant(time.Now().Round(0).UnixNano()) }
+func read() Instant { return Instant(time.Now().Round(0).UnixNano()) }

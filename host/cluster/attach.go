@@ -65,6 +65,12 @@ func (s *service) register(instance string, received <-chan *pb.AttachRequest, s
 		if err != nil {
 			return nil, status.Error(codes.InvalidArgument, err.Error())
 		}
+		if !s.cfg.Speaks.Talks(member.Speaks) {
+			return nil, status.Errorf(codes.FailedPrecondition,
+				"%s speaks protocol %d and this node %d: upgrade the older of the two, by one release at a time",
+				member.APIAddress, member.Speaks.Protocol, s.cfg.Speaks.Protocol)
+		}
+		member.Epoch = req.GetEpoch()
 		standby, err := s.cfg.Members.add(member)
 		if err != nil {
 			return nil, status.Error(codes.ResourceExhausted, err.Error())
@@ -95,6 +101,7 @@ func (s *service) attend(
 			if err := s.echo(standby, req); err != nil {
 				return err
 			}
+			answer.Members = s.list()
 		case <-silence.C:
 			return status.Errorf(codes.DeadlineExceeded, "no echo for %s", limit)
 		case <-standby.replaced:
@@ -109,6 +116,7 @@ func (s *service) attend(
 }
 
 func (s *service) echo(standby *attachment, req *pb.AttachRequest) error {
+	s.cfg.Members.saw(standby, req.GetEpoch())
 	if req.GetMember() == nil {
 		s.cfg.Members.update(standby, nil)
 		return nil

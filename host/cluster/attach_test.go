@@ -15,12 +15,13 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/holdfast/holdfast/host/cluster/proto/holdfast/cluster/v1alpha"
+	"github.com/holdfast/holdfast/host/version"
 )
 
 func memberOf(instance string) Member {
 	return Member{
 		InstanceID: instance, Hostname: instance + ".example", APIAddress: "https://" + instance + ":8200",
-		ClusterAddress: "https://" + instance + ":8201", Version: "1.0.0",
+		ClusterAddress: "https://" + instance + ":8201", Version: "1.0.0", Speaks: version.Spoken(),
 	}
 }
 
@@ -62,7 +63,7 @@ func TestAttachedStandbysAreMembers(t *testing.T) {
 		t.Error("no time of the last echo")
 	}
 	eventually(t, "echoes come", func() bool { return server.members.Members()[0].LastEcho.After(first.LastEcho) })
-	first.LastEcho = time.Time{}
+	first.LastEcho, first.Attached = time.Time{}, time.Time{}
 	if want := memberOf("a"); first != want {
 		t.Errorf("got %+v, want %+v", first, want)
 	}

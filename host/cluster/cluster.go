@@ -17,6 +17,8 @@ import (
 	"net"
 	"net/url"
 	"time"
+
+	"github.com/holdfast/holdfast/host/version"
 )
 
 const (
@@ -80,10 +82,13 @@ type Member struct {
 	Hostname       string
 	APIAddress     string
 	ClusterAddress string
-	Version        string
+	Version        string      // of its software
+	Speaks         version.Set // the newest of everything that it speaks
 	// LastEcho is when it was heard of last, on this node's clock; elapsed time is
 	// measured on the monotonic one. Not sent: zero in what a standby says of itself.
 	LastEcho time.Time
+	Attached time.Time // when it attached, on this node's clock; likewise
+	Epoch    uint64    // of the term record that it saw last; likewise
 }
 
 const maxInstanceIDBytes = 64

@@ -32,6 +32,9 @@ type DialerConfig struct {
 	Certificate tls.Certificate // of this node, from CA.Issue
 	Log         hclog.Logger
 
+	Epoch  func() uint64              // of the term record seen last, told with each echo; nil: not told
+	Listed func(Target, []*pb.Listed) // takes the members that an active node tells of; must not block; nil: dropped
+
 	MaxRequestBytes int           // largest body that is forwarded; 0 = DefaultMaxRequestBytes
 	EchoInterval    time.Duration // 0 = DefaultEchoInterval
 	IdleTimeout     time.Duration // a connection without calls is closed after it; 0 = 1 min

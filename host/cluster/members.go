@@ -9,11 +9,13 @@ import (
 	"time"
 
 	pb "github.com/holdfast/holdfast/host/cluster/proto/holdfast/cluster/v1alpha"
+	"github.com/holdfast/holdfast/host/version"
 )
 
 const (
 	maxMembers          = 256
 	maxMemberFieldBytes = 1024
+	maxVersion          = 1 << 20
 )
 
 // Members are the standbys attached to this node: what Serve fills in and the node reads.
@@ -21,6 +23,7 @@ const (
 type Members struct {
 	mu       sync.Mutex
 	attached map[string]*attachment // by instance id; guarded by mu, as are the attachments' members
+	changed  chan struct{}          // guarded by mu; closed and replaced at every change but an echo
 }
 
 // attachment is one Attach stream as the active node sees it.
@@ -33,7 +36,21 @@ type attachment struct {
 
 // NewMembers returns an empty registry.
 func NewMembers() *Members {
-	return &Members{attached: make(map[string]*attachment)}
+	return &Members{attached: make(map[string]*attachment), changed: make(chan struct{})}
+}
+
+// Changed returns a channel that is closed when a standby attaches, leaves or says something
+// new of itself.
+func (m *Members) Changed() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.changed
+}
+
+// change wakes those who wait for Changed. m.mu is held.
+func (m *Members) change() {
+	close(m.changed)
+	m.changed = make(chan struct{})
 }
 
 // Members returns the attached standbys, by API address. The slice is the caller's.
@@ -71,6 +88,7 @@ func (a *attachment) notify() {
 // up, which this node may not have noticed yet. The first notice is there at once, for
 // the standby may have missed one before it attached.
 func (m *Members) add(member Member) (*attachment, error) {
+	member.Attached = time.Now()
 	a := &attachment{
 		instance: member.InstanceID,
 		member:   member,
@@ -88,6 +106,7 @@ func (m *Members) add(member Member) (*attachment, error) {
 		close(old.replaced)
 	}
 	m.attached[a.instance] = a
+	m.change()
 	return a, nil
 }
 
@@ -96,9 +115,18 @@ func (m *Members) update(a *attachment, changed *Member) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if changed != nil {
+		changed.Attached, changed.Epoch = a.member.Attached, a.member.Epoch
 		a.member = *changed
+		m.change()
 	}
 	a.member.LastEcho = time.Now()
+}
+
+// saw records of which epoch the record was that the standby saw last.
+func (m *Members) saw(a *attachment, epoch uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a.member.Epoch = epoch
 }
 
 func (m *Members) remove(a *attachment) {
@@ -106,6 +134,7 @@ func (m *Members) remove(a *attachment) {
 	defer m.mu.Unlock()
 	if m.attached[a.instance] == a {
 		delete(m.attached, a.instance)
+		m.change()
 	}
 }
 
@@ -116,6 +145,9 @@ func memberToProto(m Member) *pb.Member {
 		ApiAddress:     m.APIAddress,
 		ClusterAddress: m.ClusterAddress,
 		Version:        m.Version,
+		Speaks: &pb.Versions{
+			Record: uint32(m.Speaks.Record), Layout: uint32(m.Speaks.Layout), Protocol: uint32(m.Speaks.Protocol),
+		},
 	}
 }
 
@@ -135,6 +167,13 @@ func memberFromProto(p *pb.Member, instanceID string) (Member, error) {
 		APIAddress:     p.GetApiAddress(),
 		ClusterAddress: p.GetClusterAddress(),
 		Version:        p.GetVersion(),
+		Speaks:         speaksFromProto(p.GetSpeaks()),
 		LastEcho:       time.Now(),
 	}, nil
+}
+
+// speaksFromProto bounds what a standby says, so that it fits an int everywhere.
+func speaksFromProto(p *pb.Versions) version.Set {
+	bound := func(n uint32) int { return int(min(n, maxVersion)) }
+	return version.Set{Record: bound(p.GetRecord()), Layout: bound(p.GetLayout()), Protocol: bound(p.GetProtocol())}.OrFirst()
 }

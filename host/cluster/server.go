@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/holdfast/holdfast/host/cluster/proto/holdfast/cluster/v1alpha"
+	"github.com/holdfast/holdfast/host/version"
 )
 
 const (
@@ -52,6 +53,14 @@ type ServerConfig struct {
 	Handler Handler
 	Members *Members // filled with the standbys that attach
 	Log     hclog.Logger
+	Speaks  version.Set // of this node; zero = version.Spoken()
+
+	// Compare takes how far another node knows the term record to have come, and returns how
+	// far this one does. Nil: this node does not tell.
+	Compare func(context.Context, *pb.Sighting) *pb.Sighting
+	// List returns all members, this node among them, for the standbys. It must not block.
+	// Nil: they are not told.
+	List func() []*pb.Listed
 
 	MaxRequestBytes int           // largest body of a forwarded request; 0 = DefaultMaxRequestBytes
 	MaxConnections  int           // 0 = 256; more wait in the kernel's queue
@@ -66,6 +75,7 @@ func (c ServerConfig) withDefaults() (ServerConfig, error) {
 	if c.MaxRequestBytes < 0 || c.MaxConnections < 0 || c.EchoInterval < 0 || c.Grace < 0 {
 		return c, errors.New("cluster server config: a limit is negative")
 	}
+	c.Speaks = cmp.Or(c.Speaks, version.Spoken())
 	c.MaxRequestBytes = cmp.Or(c.MaxRequestBytes, DefaultMaxRequestBytes)
 	c.MaxConnections = cmp.Or(c.MaxConnections, defaultMaxConnections)
 	c.EchoInterval = cmp.Or(c.EchoInterval, DefaultEchoInterval)

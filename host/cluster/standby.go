@@ -47,7 +47,7 @@ func (d *Dialer) attach(ctx context.Context, l *link, self Member, onNotice func
 	if err != nil {
 		return err
 	}
-	if err := stream.Send(&pb.AttachRequest{Member: memberToProto(self)}); err != nil {
+	if err := stream.Send(&pb.AttachRequest{Member: memberToProto(self), Epoch: d.epoch()}); err != nil {
 		// Why it broke is what Recv says; Send knows only that it did.
 		_, err = stream.Recv()
 		return err
@@ -70,14 +70,21 @@ func (d *Dialer) attach(ctx context.Context, l *link, self Member, onNotice func
 			}
 		}
 	})
-	if silent := d.exchangeEchoes(stream, answers, onNotice); silent != nil {
+	listed := func(members []*pb.Listed) {
+		if len(members) > 0 && d.cfg.Listed != nil {
+			d.cfg.Listed(l.target, members)
+		}
+	}
+	if silent := d.exchangeEchoes(stream, answers, onNotice, listed); silent != nil {
 		return silent
 	}
 	return broken
 }
 
 // exchangeEchoes returns nil when answers is closed.
-func (d *Dialer) exchangeEchoes(stream pb.Cluster_AttachClient, answers <-chan *pb.AttachResponse, onNotice func()) error {
+func (d *Dialer) exchangeEchoes(
+	stream pb.Cluster_AttachClient, answers <-chan *pb.AttachResponse, onNotice func(), listed func([]*pb.Listed),
+) error {
 	limit := missedEchoes * d.cfg.EchoInterval
 	silence := time.NewTimer(limit)
 	defer silence.Stop()
@@ -90,12 +97,13 @@ func (d *Dialer) exchangeEchoes(stream pb.Cluster_AttachClient, answers <-chan *
 				return nil
 			}
 			silence.Reset(limit)
+			listed(answer.GetMembers())
 			if answer.GetCheckRecord() {
 				onNotice()
 			}
 		case <-echo.C:
 			// An error ends the stream for Recv too, which knows the reason.
-			_ = stream.Send(&pb.AttachRequest{})
+			_ = stream.Send(&pb.AttachRequest{Epoch: d.epoch()})
 		case <-silence.C:
 			return fmt.Errorf("%w for %s", ErrSilent, limit)
 		}

@@ -23,6 +23,7 @@ type Log interface {
 	SetLease(until clock.Instant)       // answers from memory are allowed before until
 	Take() []storage.Op                 // what the next Commit carries
 	Resolve(result Result, cause error) // what became of it; cause with Refused
+	Wanted() bool                       // somebody still waits for a write that was taken
 }
 
 // Sealer encrypts and decrypts the record, bound to its key.
@@ -47,19 +48,13 @@ type Config struct {
 	Reload func(ctx context.Context) error
 	// Changed is called after every change of the Snapshot. It must not block.
 	Changed func(Snapshot)
-}
-
-// Snapshot is what others may know of the protocol at a moment.
-type Snapshot struct {
-	Role       Role
-	Suspended  bool
-	Leaving    bool
-	Known      bool          // there is a record
-	Record     Record        // last seen
-	Lease      clock.Instant // of this node
-	Since      time.Time     // of the present role, wall clock, for people
-	Reason     string        // of the last change of role
-	RecordLost string        // why there is no record to work with; empty if there is one
+	// SetLastWill leaves with the storage plugin what it is to put at key when this process is
+	// killed, on top of this node's last Commit; nil takes that back, before the next
+	// Commit is sent. It must not block.
+	SetLastWill func(key string, sealed []byte)
+	// AskOthers returns what the other nodes have seen of the record that can be reached
+	// before ctx ends. Nil where there are none.
+	AskOthers func(ctx context.Context) Sighting
 }
 
 // ErrRefused is returned by Run when this node must not run beside another.
@@ -77,6 +72,8 @@ type Driver struct {
 	known    storage.Version // newest version heard of, whether its record could be opened or not
 	ops      []storage.Op    // of the Carry in flight
 	bytes    []byte          // the sealed record of the Commit in flight
+	damaged  []byte          // with State.Found: what is there, as it is
+	term     Term            // the one that this node began last
 	events   chan received
 	work     chan struct{}
 	check    chan struct{}
@@ -86,36 +83,36 @@ type Driver struct {
 
 	looking   bool // a read asked for by CheckRecord or the effect Look is under way
 	lookAgain bool // it was asked for once more since that began
+
+	accepting []chan<- acceptance // wait for the Accept in flight
 }
 
 // received is an event with what the state machine does not need.
 type received struct {
 	event  Event
-	raw    []byte          // with Seen: the sealed record
+	raw    []byte          // with Seen and Gone: what is in the store
 	seen   storage.Version // what a watch or check compared with; compared with known on arrival
 	looked bool            // from lookNow
 	hint   bool            // from a watch or check: useless if known has changed since
-	found  storage.Version // the version of an unreadable record
 	cause  error
-	done   chan<- struct{} // StepDown: closed when the node is no longer active
+	done   chan<- struct{}   // StepDown: closed when the node is no longer active
+	answer chan<- acceptance // AcceptRestore; has room
+	taken  chan<- struct{}   // Heard: closed when it was taken in
 }
 
 // NewDriver returns a Driver for a node that knows nothing yet.
 func NewDriver(cfg Config) *Driver {
 	d := &Driver{
 		cfg:    cfg,
-		state:  State{Self: cfg.Self, Timing: cfg.Timing, Solo: cfg.Solo},
+		state:  State{Self: cfg.Self, Timing: cfg.Timing, Solo: cfg.Solo, Careful: cfg.AskOthers != nil},
 		events: make(chan received),
 		work:   make(chan struct{}, 1),
 		check:  make(chan struct{}, 1),
 		ended:  make(chan struct{}),
 	}
-	d.snapshot.Store(&Snapshot{Since: time.Now()})
+	d.snapshot.Store(&Snapshot{Since: time.Now(), Change: Change{At: time.Now(), Reason: "this node was unsealed"}})
 	return d
 }
-
-// Snapshot returns the present state. It never blocks.
-func (d *Driver) Snapshot() Snapshot { return *d.snapshot.Load() }
 
 // Wake says that the Log has something for the next Commit. It never blocks.
 func (d *Driver) Wake() {
@@ -130,6 +127,24 @@ func (d *Driver) CheckRecord() {
 	select {
 	case d.check <- struct{}{}:
 	default:
+	}
+}
+
+// Heard says what another node has seen of the record. It returns when that has been taken
+// in, so that Snapshot shows it, or ctx ends; nodes tell again while it matters.
+func (d *Driver) Heard(ctx context.Context, s Sighting) {
+	taken := make(chan struct{})
+	select {
+	case d.events <- received{event: Heard{Newest: s}, taken: taken}:
+	case <-d.ended:
+		return
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-taken:
+	case <-d.ended:
+	case <-ctx.Done():
 	}
 }
 
@@ -192,8 +207,14 @@ func (d *Driver) Run(ctx context.Context) error {
 		if r.done != nil {
 			leaving = append(leaving, r.done)
 		}
+		if r.answer != nil && !d.judge(r) {
+			continue
+		}
 		if err := d.take(ctx, r); err != nil {
 			return err
+		}
+		if r.taken != nil {
+			close(r.taken)
 		}
 		if d.state.Role == Standby {
 			for _, done := range leaving {
@@ -201,11 +222,13 @@ func (d *Driver) Run(ctx context.Context) error {
 			}
 			leaving = nil
 		}
+		d.settleAccept()
 	}
 }
 
-// end leaves the Log shut when Run returns.
+// end leaves the Log shut and no will when Run returns.
 func (d *Driver) end() {
+	d.withdrawWill()
 	if d.state.carrying() {
 		d.cfg.Log.Resolve(Doubtful, nil)
 	}
@@ -222,8 +245,13 @@ func (d *Driver) take(ctx context.Context, r received) error {
 			}
 		}()
 	}
-	if r.hint && r.seen != d.known {
-		return nil // overtaken by something newer
+	if r.hint && (r.seen != d.known || d.state.Attempt.Kind != None) {
+		// Overtaken by something newer, or about to be: the Commit in flight will tell. Nor is
+		// it the answer to a Read that waits for one.
+		return nil
+	}
+	if _, lost := r.event.(Lost); lost {
+		r.event = Lost{Unwanted: !d.cfg.Log.Wanted()}
 	}
 	before := d.state
 	var effects []Effect
@@ -239,6 +267,8 @@ func (d *Driver) take(ctx context.Context, r received) error {
 			d.tasks.Go(func() { d.deliver(ctx, d.read(ctx, ReadFailed{})) })
 		case Look:
 			d.lookNow(ctx)
+		case Ask:
+			d.tasks.Go(func() { d.deliver(ctx, d.ask(ctx, f.Gaps)) })
 		case Resolve:
 			d.cfg.Log.Resolve(f.Result, r.cause)
 		case Become:
@@ -262,10 +292,12 @@ func (d *Driver) remember(r received, before State) {
 			d.raw = r.raw
 		}
 	case Gone:
-		d.known = r.found
+		d.known = e.Version
 	}
+	d.rememberDamage(r)
 	if trouble := d.state.Trouble; trouble != "" && before.Trouble == "" {
-		d.cfg.Logger.Error("the term record can not be used; nothing is served until an operator has repaired it", "reason", trouble)
+		d.cfg.Logger.Error("the term record can not be used; nothing is served until an operator has repaired it",
+			"damage", d.state.Found.Damage, "reason", trouble, "remedy", d.state.Found.Damage.Remedy())
 	}
 }
 
@@ -274,34 +306,13 @@ func (d *Driver) become(b Become) {
 	if b.Role == Active {
 		d.cfg.Log.Open()
 		d.cfg.Log.SetLease(d.state.Lease)
+		d.leaveWill()
 		d.cfg.Logger.Info("became active", "epoch", d.state.Record.Epoch, "reason", b.Reason)
 		return
 	}
 	d.cfg.Log.Shut()
+	d.withdrawWill()
 	d.cfg.Logger.Info("became standby", "epoch", d.state.Record.Epoch, "reason", b.Reason)
-}
-
-// publish updates the snapshot, and tells of changes that matter to others.
-func (d *Driver) publish(r received) {
-	s := *d.snapshot.Load()
-	old := s
-	s.Role, s.Suspended, s.Leaving = d.state.Role, d.state.Suspended, d.state.Leaving
-	s.Known, s.Record, s.Lease = d.state.Known, d.state.Record, d.state.Lease
-	if (old.Role == Active) != (s.Role == Active) {
-		s.Since, s.Reason = time.Now(), d.reason
-	}
-	s.RecordLost = d.state.Trouble
-	d.snapshot.Store(&s)
-	if s.Role == Active && s.Suspended && !old.Suspended {
-		d.cfg.Logger.Warn("suspended: the store does not answer; requests wait", "epoch", s.Record.Epoch, "error", r.cause)
-	}
-	if s.Role == Active && !s.Suspended && old.Suspended {
-		d.cfg.Logger.Info("resumed: the store answers again", "epoch", s.Record.Epoch)
-	}
-	if s.Role != old.Role || s.Suspended != old.Suspended || s.Leaving != old.Leaving || s.Known != old.Known ||
-		s.Record.Epoch != old.Record.Epoch || s.Record.Phase != old.Record.Phase {
-		d.cfg.Changed(s)
-	}
 }
 
 // deliver hands an answer to Run.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/holdfast/holdfast/host/clock"
 	"github.com/holdfast/holdfast/sdk/storage"
 )
 
@@ -59,7 +60,10 @@ func (d *Driver) watchOnce(ctx context.Context, seen storage.Version) received {
 	if err == nil && item.Version == seen {
 		pause(wctx, watchPause) // nothing is new, whatever the plugin says: do not ask in a tight loop
 	}
-	r := d.interpret(ctx, item, err)
+	r := d.interpret(ctx, item, err, Tick{})
+	if r.event == (Tick{}) {
+		pause(wctx, watchPause) // it can not be judged yet
+	}
 	r.hint, r.seen = true, seen
 	return r
 }
@@ -84,41 +88,63 @@ func (d *Driver) lookNow(ctx context.Context) {
 func (d *Driver) read(ctx context.Context, none Event) received {
 	rctx, cancel := context.WithTimeout(ctx, d.timeout())
 	defer cancel()
+	asked := clock.Now()
 	item, err := d.cfg.Backend.Get(rctx, RecordKey)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return received{event: none}
 	}
-	return d.interpret(ctx, item, err)
+	r := d.interpret(ctx, item, err, none)
+	if seen, ok := r.event.(Seen); ok {
+		seen.Asked = asked
+		r.event = seen
+	}
+	return r
 }
 
-// interpret makes an event of what a read or watch found.
-func (d *Driver) interpret(ctx context.Context, item storage.Item, err error) received {
+// interpret makes an event of what a read or watch found. The event is none if the record
+// can not be judged, because the store does not answer with the keyring.
+func (d *Driver) interpret(ctx context.Context, item storage.Item, err error, none Event) received {
 	if err != nil {
-		return received{event: Gone{Reason: "the term record (" + RecordKey + ") is missing from the store"}}
+		return received{event: Gone{Damage: Missing, Reason: "the term record (" + RecordKey + ") is missing from the store"}}
 	}
 	record, err := d.open(item.Value)
 	if err != nil {
 		// The key it is sealed with may be newer than this node's keyring.
-		if reloadErr := d.cfg.Reload(ctx); reloadErr != nil {
+		reloadErr := d.cfg.Reload(ctx)
+		switch {
+		case unanswered(reloadErr):
+			return received{event: none}
+		case reloadErr != nil:
 			err = fmt.Errorf("%w; reload the keyring: %w", err, reloadErr)
-		} else {
+		default:
 			record, err = d.open(item.Value)
 		}
 	}
+	if err == nil {
+		err = d.acceptedElsewhere(ctx, record)
+	}
+	if unanswered(err) {
+		return received{event: none}
+	}
 	if err != nil {
-		return received{event: Gone{Reason: err.Error()}, found: item.Version}
+		return received{event: Gone{Damage: damageOf(err), Reason: err.Error(), Version: item.Version}, raw: item.Value}
 	}
 	return received{event: Seen{Version: item.Version, Record: record}, raw: item.Value}
+}
+
+// unanswered reports whether a read failed in a way that says nothing about what is stored.
+func unanswered(err error) bool {
+	return errors.Is(err, storage.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 func (d *Driver) open(sealed []byte) (Record, error) {
 	plain, err := d.cfg.Sealer.Open(RecordKey, sealed)
 	if err != nil {
-		return Record{}, err
+		return Record{}, fmt.Errorf("the term record (%s) can not be read: %w", RecordKey, err)
 	}
 	record, err := DecodeRecord(plain)
 	if err == nil && record.Cluster != d.cfg.Cluster {
-		return Record{}, errors.New("the term record is of another cluster")
+		return Record{}, errForeign
 	}
 	return record, err
 }
@@ -131,12 +157,18 @@ func (d *Driver) send(ctx context.Context, again bool) {
 	a := d.state.Attempt
 	if !again {
 		d.ops = nil
-		if a.Kind == Carry {
+		switch a.Kind {
+		case Carry:
 			d.ops = d.cfg.Log.Take()
+		case TakeOver, GiveUp, Accept:
+			d.ops = d.chronicle(a)
 		}
 	}
 	if a.Kind == Settle {
 		d.ops = nil
+	}
+	if a.Kind == GiveUp {
+		d.withdrawWill()
 	}
 	if !again || a.Kind == Settle && a.Tries == 0 {
 		sealed, err := d.seal(a.Record)
@@ -148,6 +180,9 @@ func (d *Driver) send(ctx context.Context, again bool) {
 		d.bytes = sealed
 	}
 	guard := storage.Guard{Key: RecordKey, Version: a.Guard, Prev: d.raw, Value: d.bytes}
+	if a.Kind == Accept {
+		guard.Prev = d.damaged
+	}
 	ops := d.ops
 	d.tasks.Go(func() {
 		cctx, cancel := context.WithTimeout(ctx, d.timeout())

@@ -25,6 +25,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // timing is short, so that tests are. A node that is dead is replaced after 360 ms.
 var timing = ha.Timing{Lease: 300 * time.Millisecond, Beat: 50 * time.Millisecond}
 
+// patiently gives a node a lease that outlasts what a busy machine does to it.
+func patiently(_ *member, cfg *ha.Config) { cfg.Timing = patience }
+
+var patience = ha.Timing{Lease: 3 * time.Second, Beat: 200 * time.Millisecond}
+
 // cluster is a store with a first record in it.
 type cluster struct {
 	t       *testing.T
@@ -84,6 +89,7 @@ func (c *cluster) start(edit ...func(*member, *ha.Config)) *member {
 		Self: ha.Node{ID: m.id, APIAddress: "https://" + m.id}, Cluster: "c", Timing: timing,
 		Backend: m.conn, Sealer: m.sealer, Log: m.store, Logger: logger(c.t).Named(m.id),
 		Reload: func(context.Context) error { return nil }, Changed: m.changed,
+		SetLastWill: m.conn.SetLastWill,
 	}
 	for _, f := range edit {
 		f(m, &cfg)

@@ -10,7 +10,7 @@ import (
 // done takes in that the Commit in flight succeeded.
 func (s *State) done(e Done, now clock.Instant) []Effect {
 	a := s.Attempt
-	if a.Tries == 0 && a.Kind != GiveUp {
+	if a.Tries == 0 && a.Kind != GiveUp && a.Kind != Accept && !a.Record.sighting().Lacks(s.Hearsay.Newest) {
 		// Counted from before the Commit was sent, and only if this very attempt is the
 		// one that succeeded: nobody else can hold the record before then (P2).
 		s.Lease = a.SentAt.Add(s.Timing.Lease)
@@ -20,7 +20,11 @@ func (s *State) done(e Done, now clock.Instant) []Effect {
 
 // succeeded goes on from a Commit that is known to be the latest in the store.
 func (s *State) succeeded(v storage.Version, now clock.Instant) []Effect {
-	a := s.Attempt
+	a, before := s.Attempt, s.Record
+	if reason := s.refuted(a); reason != "" {
+		s.Attempt.Stage = Reading // it is over
+		return s.gone(Gone{Damage: WentBack, Reason: reason, Version: v, Record: a.Record}, now)
+	}
 	s.observe(Seen{Version: v, Record: a.Record}, now)
 	s.LastSent, s.Suspended, s.Attempt = a.SentAt, false, Attempt{}
 	switch a.Kind {
@@ -29,8 +33,8 @@ func (s *State) succeeded(v storage.Version, now clock.Instant) []Effect {
 	case Settle:
 		return []Effect{Resolve{Result: Again}}
 	case TakeOver:
-		s.Role, s.Work = Active, true
-		return []Effect{Become{Role: Active, Reason: fmt.Sprintf("took over epoch %d", a.Record.Epoch)}}
+		s.Role, s.Work, s.Began = Active, true, a.Record.Seq
+		return []Effect{Become{Role: Active, Reason: fmt.Sprintf("took over epoch %d: %s", a.Record.Epoch, before.ending())}}
 	case GiveUp:
 		s.NotBefore = now.Add(cooling)
 		return s.demote(Doubtful, s.Reason)
@@ -43,7 +47,7 @@ func (s *State) succeeded(v storage.Version, now clock.Instant) []Effect {
 // unapplied takes in that the Commit did not reach the store this time.
 func (s *State) unapplied(now clock.Instant) []Effect {
 	s.Suspended, s.RetryAt = s.Role == Active, now.Add(retryPause)
-	if s.Attempt.Tries > 0 {
+	if s.Attempt.Tries > 0 && s.Attempt.Kind != GiveUp {
 		s.pauseOrSettle(now) // an earlier send of it may have
 		return nil
 	}
@@ -60,9 +64,7 @@ func (s *State) unapplied(now clock.Instant) []Effect {
 		s.Changed = now
 		return s.demote(Doubtful, "")
 	case GiveUp:
-		// The store is away, and leaving does not wait for it. Without the record the
-		// others take over when the lease is out.
-		return s.demote(Doubtful, s.Reason+"; the store could not be told")
+		return s.leaveUntold(now)
 	}
 	return nil
 }
@@ -84,10 +86,25 @@ func (s *State) rejected(now clock.Instant) []Effect {
 }
 
 // lost takes in that the Commit may have been applied, or may still be.
-func (s *State) lost(now clock.Instant) {
+func (s *State) lost(e Lost, now clock.Instant) []Effect {
 	s.Attempt.Tries++
 	s.Suspended = s.Role == Active
+	switch {
+	case s.Attempt.Kind == GiveUp && s.Attempt.Tries >= maxTries:
+		return s.leaveUntold(now)
+	case s.Attempt.Kind == Carry && e.Unwanted:
+		s.Attempt.Tries = maxTries // nobody wants it done any more: see to it that it stays undone
+	}
 	s.pauseOrSettle(now)
+	return nil
+}
+
+// leaveUntold ends a tenure that was given up, though the store may not know: leaving does
+// not wait for it. Nothing is in doubt, for nothing of this tenure was to follow. If
+// the record still says that this node holds it, others take over when it has been silent.
+func (s *State) leaveUntold(now clock.Instant) []Effect {
+	s.NotBefore = now.Add(s.Record.Lease*patienceNum/patienceDen + cooling)
+	return s.demote(Doubtful, s.Reason+"; the store could not be told")
 }
 
 // pauseOrSettle sends the identical Commit again after a pause, or, when that
@@ -125,9 +142,13 @@ func (s *State) readBack(e Seen, now clock.Instant) []Effect {
 		return nil
 	}
 	result := fate(a, e.Record)
+	s.gap() // there may be more that this node did not see
 	s.observe(e, now)
 	if s.Role == Candidate {
 		return s.demote(result, "")
+	}
+	if e.Record.Holder.ID == "" {
+		return s.demote(result, e.Record.ending())
 	}
 	return s.demote(result, fmt.Sprintf("epoch %d was taken over by %s", a.Record.Epoch, e.Record.Holder.APIAddress))
 }
@@ -139,8 +160,10 @@ func fate(a Attempt, successor Record) Result {
 		carry = a.Doubt
 	}
 	switch {
-	case successor.Epoch != a.Record.Epoch+1:
+	case successor.Generation != a.Record.Generation || successor.Epoch != a.Record.Epoch+1:
 		return Doubtful // later tenures say nothing of this one
+	case successor.Before.isWill():
+		return Doubtful // it followed this tenure's last Commit, whichever that was
 	case successor.Before == carry:
 		return Applied
 	default:

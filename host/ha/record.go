@@ -17,9 +17,13 @@ import (
 // RecordKey is where the term record is kept.
 const RecordKey = "hf/term"
 
-// recordFormat is the version of the encoding that this build writes and the
-// newest it reads.
-const recordFormat = 1
+// The formats of the record. A build that does not know a format does not touch the
+// record, so a record is written in the oldest format that can hold it (P10).
+const (
+	firstFormat      = 1
+	generationFormat = 2 // has a Generation: an operator has accepted a restored store
+	namedFormat      = 3 // has a Layout, a Protocol and the Release of its holder: all members speak it
+)
 
 // maxLease is the longest lease that a record may promise: a node that is dead must be
 // replaced some time.
@@ -44,45 +48,63 @@ type Node struct {
 	ID             string `json:"id"` // instance id: random, new at every unseal
 	APIAddress     string `json:"api"`
 	ClusterAddress string `json:"cluster"`
+	Release        string `json:"release,omitempty"` // of its software; written from namedFormat on
 }
 
 // Record is the term record. It is stored sealed by the barrier, which shows
 // only its key term in clear.
 type Record struct {
-	Format  int           `json:"format"`
-	Cluster string        `json:"cluster"` // id of the cluster
-	Epoch   uint64        `json:"epoch"`   // the tenure; one holder each
-	Seq     uint64        `json:"seq"`     // one more with every Commit, over all epochs
-	Batch   BatchID       `json:"batch"`   // the Commit that wrote this
-	Before  BatchID       `json:"before"`  // the last Commit of the previous epoch: tells its holder what became of it
-	Holder  Node          `json:"holder"`
-	Phase   Phase         `json:"phase"`
-	Target  string        `json:"target,omitempty"` // instance id, with HandedOff
-	Lease   time.Duration `json:"lease"`            // of the holder, nanoseconds
+	Format  int    `json:"format"`
+	Cluster string `json:"cluster"` // id of the cluster
+	// Generation is one more each time that an operator accepts a store that was restored
+	// or repaired: what was seen of an earlier one counts no more.
+	Generation uint64 `json:"generation,omitempty"`
+	Epoch      uint64 `json:"epoch"` // the tenure; one holder each
+	// Seq is at least one more with every Commit, over all epochs, and never goes back:
+	// nodes tell by it that a store was restored. What is sealed ahead of time, to be
+	// written later, needs a Seq that no Commit before it can reach.
+	Seq    uint64        `json:"seq"`
+	Batch  BatchID       `json:"batch"`  // the Commit that wrote this
+	Before BatchID       `json:"before"` // the last Commit of the previous epoch: tells its holder what became of it
+	Holder Node          `json:"holder"`
+	Phase  Phase         `json:"phase"`
+	Target string        `json:"target,omitempty"` // instance id, with HandedOff
+	Lease  time.Duration `json:"lease"`            // of the holder, nanoseconds
+
+	// In force, and never lowered; zero until all members speak namedFormat.
+	Layout   int `json:"layout,omitempty"`
+	Protocol int `json:"protocol,omitempty"`
 }
 
 // FirstRecord is the record that initialising a cluster writes: nobody holds it.
 func FirstRecord(cluster string) Record {
-	return Record{Format: recordFormat, Cluster: cluster, Phase: Released, Batch: "init"}
+	return Record{Format: firstFormat, Cluster: cluster, Phase: Released, Batch: "init"}
 }
 
 // Encode returns the record's plain text, to be sealed.
 func (r Record) Encode() ([]byte, error) {
-	r.Format = recordFormat
-	return json.Marshal(r)
+	return json.Marshal(r.formatted())
+}
+
+// formatted returns r with the oldest format that can hold it.
+func (r Record) formatted() Record {
+	r.Format = firstFormat
+	if r.Generation > 0 {
+		r.Format = generationFormat
+	}
+	if r.Layout == 0 && r.Protocol == 0 {
+		r.Holder.Release = ""
+		return r
+	}
+	r.Format = namedFormat
+	return r
 }
 
 // DecodeRecord is the inverse of Encode. It refuses what it does not
-// understand: a newer format, unknown fields, impossible values.
+// understand: a newer format (ErrNewerFormat), unknown fields, impossible values.
 func DecodeRecord(plain []byte) (Record, error) {
-	var format struct {
-		Format int `json:"format"`
-	}
-	if err := json.Unmarshal(plain, &format); err != nil {
-		return Record{}, fmt.Errorf("decode the term record: %w", err)
-	}
-	if format.Format != recordFormat {
-		return Record{}, fmt.Errorf("decode the term record: format %d, this build knows %d; upgrade this node", format.Format, recordFormat)
+	if err := checkFormat(plain); err != nil {
+		return Record{}, err
 	}
 	var r Record
 	dec := json.NewDecoder(bytes.NewReader(plain))
@@ -95,6 +117,8 @@ func DecodeRecord(plain []byte) (Record, error) {
 
 func (r Record) validate() error {
 	switch {
+	case r.Format != r.formatted().Format:
+		return fmt.Errorf("decode the term record: generation %d in format %d", r.Generation, r.Format)
 	case r.Phase != Held && r.Phase != HandedOff && r.Phase != Released:
 		return fmt.Errorf("decode the term record: unknown phase %q", r.Phase)
 	case r.Phase == Held && (r.Lease <= 0 || r.Holder.ID == ""):
@@ -107,9 +131,4 @@ func (r Record) validate() error {
 		return fmt.Errorf("decode the term record: no batch id")
 	}
 	return nil
-}
-
-// olderThan reports whether r was written before s, if both belong to one history.
-func (r Record) olderThan(s Record) bool {
-	return r.Epoch < s.Epoch || r.Epoch == s.Epoch && r.Seq < s.Seq
 }

@@ -11,7 +11,7 @@ import (
 // held is a record like those in the store.
 func held() Record {
 	return Record{
-		Format: recordFormat, Cluster: "c", Epoch: 7, Seq: 1234, Batch: "a:9", Before: "b:3",
+		Format: firstFormat, Cluster: "c", Epoch: 7, Seq: 1234, Batch: "a:9", Before: "b:3",
 		Holder: Node{ID: "a", APIAddress: "https://10.0.0.5:8200", ClusterAddress: "https://10.0.0.5:8201"},
 		Phase:  Held, Lease: 2 * time.Second,
 	}
@@ -31,7 +31,9 @@ func TestRecordRoundTrip(t *testing.T) {
 	handedOff.Phase, handedOff.Target = HandedOff, "b"
 	released := held()
 	released.Phase = Released
-	for _, want := range []Record{held(), handedOff, released, FirstRecord("c")} {
+	accepted := held()
+	accepted.Format, accepted.Generation = generationFormat, 3
+	for _, want := range []Record{held(), handedOff, released, accepted, FirstRecord("c")} {
 		got, err := DecodeRecord(encoded(t, want))
 		if err != nil || got != want {
 			t.Errorf("decode(encode(%+v)) = %+v, %v", want, got, err)
@@ -49,7 +51,7 @@ func TestDecodeRecordRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ plain, want string }{
 		"nothing":              {"", "decode the term record"},
 		"no object":            {"[]", "decode the term record"},
-		"a newer format":       {strings.Replace(good, `"format":1`, `"format":2`, 1), "upgrade this node"},
+		"a newer format":       {strings.Replace(good, `"format":1`, `"format":99`, 1), "upgrade this node"},
 		"no format":            {"{}", "format 0"},
 		"an unknown field":     {strings.Replace(good, `"epoch"`, `"weight":1,"epoch"`, 1), "unknown field"},
 		"something after it":   {good + "{}", "decode the term record"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,13 +23,17 @@ var update = flag.Bool("update", false, "rewrite the expected output in testdata
 // its store. A line is an event, after a delay if it begins with one; below it, indented,
 // is what Step made of it: the effects, and the state after them.
 //
-//	new [solo]               a standby, node a, that knows nothing
+//	new [solo] [careful]     a standby, node a, that knows nothing
 //	active                   the same node, active in epoch 1, with nothing in flight
-//	[+DELAY] tick | work | conflict | unapplied | rejected | lost | readfailed | gone
+//	[+DELAY] tick | work | conflict | unapplied | rejected | lost | unwanted | readfailed
 //	[+DELAY] done VERSION
 //	[+DELAY] stepdown [TARGET]
-//	[+DELAY] seen VERSION PHASE|own|doubt [FIELD=VALUE ...]
+//	[+DELAY] seen VERSION PHASE|own|doubt [FIELD=VALUE ...]; read likewise, by a read begun now
+//	[+DELAY] heard|told [FIELD=VALUE ...]; told answers the last ask
+//	[+DELAY] gone DAMAGE [VERSION]
+//	[+DELAY] accept
 //
+// unwanted is lost, when no request waits for what was sent any more.
 // own is the record that the Commit in flight writes, doubt the one of the Carry that is
 // being settled.
 func TestStep(t *testing.T) {
@@ -59,6 +64,7 @@ type script struct {
 	state State
 	now   clock.Instant
 	out   bytes.Buffer
+	asked uint64 // Gaps of the last Ask
 }
 
 func runScript(t *testing.T, text []byte) []byte {
@@ -104,7 +110,9 @@ func (s *script) run(words []string) error {
 
 func (s *script) start(words []string) {
 	s.now = clock.Instant(100 * time.Second)
-	s.state = State{Self: Node{ID: "a", APIAddress: "https://a"}, Timing: DefaultTiming, Solo: len(words) > 1}
+	s.state = State{Self: Node{ID: "a", APIAddress: "https://a"}, Timing: DefaultTiming}
+	s.state.Self.ClusterAddress = "https://a:8201"
+	s.state.Solo, s.state.Careful = slices.Contains(words, "solo"), slices.Contains(words, "careful")
 	if words[0] == "new" {
 		return
 	}
@@ -119,16 +127,24 @@ func (s *script) parse(words []string) (Event, error) {
 	case "seen":
 		r, err := s.record(words[2], words[3:])
 		return Seen{Version: storage.Version(arg), Record: r}, err
+	case "read":
+		r, err := s.record(words[2], words[3:])
+		return Seen{Version: storage.Version(arg), Record: r, Asked: s.now}, err
+	case "heard", "told":
+		r, err := s.record("ACTIVE", words[1:])
+		return Heard{Newest: r.sighting(), Asked: words[0] == "told", Gaps: s.asked}, err
+	case "accept":
+		return AcceptRestore{Cluster: "c"}, nil
 	case "done":
 		return Done{Version: storage.Version(arg)}, nil
 	case "stepdown":
 		return StepDown{Target: arg, Reason: "asked to"}, nil
 	case "gone":
-		return Gone{Reason: "it is missing"}, nil
+		return Gone{Damage: Damage(arg), Reason: "it is " + arg, Version: storage.Version(append(words[2:], "")[0])}, nil
 	}
 	plain := map[string]Event{
 		"tick": Tick{}, "work": WorkReady{}, "conflict": Conflict{}, "unapplied": Unapplied{},
-		"rejected": Rejected{}, "lost": Lost{}, "readfailed": ReadFailed{},
+		"rejected": Rejected{}, "lost": Lost{}, "unwanted": Lost{Unwanted: true}, "readfailed": ReadFailed{},
 	}
 	e, ok := plain[words[0]]
 	if !ok {
@@ -138,7 +154,7 @@ func (s *script) parse(words []string) (Event, error) {
 }
 
 func (s *script) record(phase string, fields []string) (Record, error) {
-	r := Record{Format: recordFormat, Cluster: "c", Phase: Phase(phase), Batch: "x", Lease: 2 * time.Second}
+	r := Record{Format: firstFormat, Cluster: "c", Phase: Phase(phase), Batch: "x", Lease: 2 * time.Second}
 	switch phase {
 	case "own":
 		r = s.state.Attempt.Record
@@ -152,6 +168,10 @@ func (s *script) record(phase string, fields []string) (Record, error) {
 		switch name {
 		case "holder":
 			r.Holder = Node{ID: value, APIAddress: "https://" + value}
+		case "at":
+			r.Holder.ClusterAddress = "https://" + value + ":8201"
+		case "generation":
+			r.Generation = n
 		case "epoch":
 			r.Epoch = n
 		case "seq":
@@ -179,62 +199,10 @@ func (s *script) step(e Event) {
 	var effects []Effect
 	s.state, effects = s.state.Step(e, s.now)
 	for _, f := range effects {
-		fmt.Fprintln(&s.out, "\t"+s.describe(f))
-	}
-	fmt.Fprintln(&s.out, "\t= "+s.summary())
-}
-
-func (s *script) describe(f Effect) string {
-	switch f := f.(type) {
-	case Send:
-		a := s.state.Attempt
-		text := fmt.Sprintf("send %s on %s: %s epoch %d seq %d batch %s", kindNames[a.Kind], a.Guard, a.Record.Phase,
-			a.Record.Epoch, a.Record.Seq, a.Record.Batch)
-		if a.Record.Target != "" {
-			text += " target " + a.Record.Target
+		if ask, ok := f.(Ask); ok {
+			s.asked = ask.Gaps
 		}
-		if a.Kind == TakeOver {
-			text += " before " + string(a.Record.Before)
-		}
-		if f.Again {
-			text += ", again"
-		}
-		return text
-	case Resolve:
-		return "resolve " + [...]string{"applied", "again", "refused", "doubtful"}[f.Result]
-	case Become:
-		return fmt.Sprintf("become %v: %s", f.Role, f.Reason)
-	case Refuse:
-		return "refuse: " + f.Reason
-	case Read:
-		return "read"
-	case Look:
-		return "look"
+		fmt.Fprintln(&s.out, "\t"+effectText(f, s.state))
 	}
-	return fmt.Sprintf("%T", f)
-}
-
-var kindNames = [...]string{"nothing", "carry", "probe", "settle", "take-over", "give-up"}
-
-func (s *script) summary() string {
-	st := s.state
-	text := st.Role.String()
-	if st.Known {
-		text += " at " + string(st.Version)
-	} else {
-		text += " without a record"
-	}
-	if st.Suspended {
-		text += ", suspended"
-	}
-	if st.Leaving {
-		text += ", leaving"
-	}
-	if st.Attempt.Kind != None {
-		text += fmt.Sprintf(", %s %s", kindNames[st.Attempt.Kind], [...]string{"sending", "pausing", "reading", "blind"}[st.Attempt.Stage])
-	}
-	if lease := st.Lease.Sub(s.now); st.Lease != 0 {
-		text += fmt.Sprintf(", lease %v", lease)
-	}
-	return text + fmt.Sprintf(", wake %v", st.WakeAt(s.now).Sub(s.now))
+	fmt.Fprintln(&s.out, "\t= "+stateText(s.state, s.now))
 }

@@ -1,69 +1,76 @@
 package ha
 
 import (
-	"container/heap"
 	"fmt"
-	"maps"
+	"io"
 	"math/rand/v2"
-	"strconv"
 	"time"
 
 	"github.com/anishathalye/porcupine"
 
 	"github.com/holdfast/holdfast/host/clock"
-	"github.com/holdfast/holdfast/sdk/storage"
 )
 
-// A simulation of three nodes, one store and a few clients in virtual time. All
-// that happens follows from the seed. The nodes run the real State.Step; what
-// store.Store does around it is modelled in simnode_test.go.
+// The simulation: three nodes, one store and a few clients in virtual time, in one
+// goroutine. Everything that happens follows from the seed. The nodes run the real
+// State.Step; what surrounds it is modelled:
+//
+//	simnode_test.go     the Driver: events one at a time, the watch, timers on its own clock
+//	simlog_test.go      host/store: cache, group commit, confirmation of reads, key locks
+//	simplugin_test.go   the plugin process and its connection to the store; the last will
+//	simstore_test.go    the store, with the habits of Consul, etcd and ZooKeeper
+//	simclient_test.go   clients, one operation at a time each, and the model they are judged by
+//	simfaults_test.go   what goes wrong
+//	simmutant_test.go   protocols that are broken on purpose, all of which must be noticed
+
+// simNodes is how many nodes there are, simKeys how many registers, and simClients how
+// many clients use them.
+const (
+	simNodes   = 3
+	simKeys    = 2
+	simClients = 6
+)
+
+// These are the parts of a run: clients and faults, then clients alone until one of
+// them is served, as must happen within a while.
+const (
+	simFaulty = 8 * time.Second
+	simCalm   = 14 * time.Second
+)
+
 type sim struct {
+	world
+	simHistory
 	rnd    *rand.Rand
-	now    time.Duration // true time
-	queue  timeline
+	now    time.Duration // true time since the beginning
+	agenda timeline
 	serial int
 	store  simStore
-	nodes  []*simNode
-	faults faults
+	nodes  [simNodes]*simNode
 	mutant mutant
-	quiet  bool // no nemesis: faults are scheduled by the test
-	trace  []string
+	trace  io.Writer     // nil unless somebody reads it
+	faulty time.Duration // how long there are faults
+	quiet  bool          // none but those that a test schedules
+	calm   bool          // the faults are over
+	harmed bool          // the store was put back to an older state
+	idle   bool          // nobody is to be served in the end
 
-	history  []porcupine.Operation
-	terms    map[uint64]string // epoch to holder, as the store saw them
-	unheard  [clients]func()   // ends a client's operation that is still open
-	problems []string
-	acked    int
+	tenures  map[uint64]simTerm // of each epoch, as the store saw them
+	problems []string           // what must not be, found on the way
 	takeover int
 }
 
-// clients is how many clients there are, each with one operation at a time.
-const clients = 6
-
-// faults says which faults a run injects.
-type faults struct {
-	loss       float64       // of any message
-	delay      time.Duration // most of most messages
-	late       float64       // share of messages that are up to 3 s late
-	pauses     bool          // of whole nodes, up to 5 s
-	crashes    bool
-	outages    bool    // of the store: it refuses, or it hangs
-	rate       float64 // error of each node's clock rate
-	strictOnly bool    // no read is answered within a lease
+// simTerm is who took over an epoch, and when.
+type simTerm struct {
+	holder string
+	began  time.Duration
 }
 
-// mutant names a protocol that is broken on purpose.
-type mutant string
-
-const (
-	noMutant      mutant = ""
-	noGuard       mutant = "the store ignores the guard"
-	noLeaseCheck  mutant = "reads trust the role, not the lease"
-	hastyTakeOver mutant = "take-over after half the lease"
-	lostIsNot     mutant = "an unknown outcome is taken for not applied"
-	lostIsDone    mutant = "an unknown outcome is taken for applied"
-	noReadBack    mutant = "a conflict is answered by a new attempt on the version found"
-)
+func newSim(seed uint64, w world, m mutant) *sim {
+	s := &sim{world: w, rnd: rand.New(rand.NewPCG(seed, 1)), mutant: m, faulty: simFaulty, tenures: map[uint64]simTerm{}}
+	s.store.create()
+	return s
+}
 
 // event is something that happens at a point of true time.
 type event struct {
@@ -72,249 +79,107 @@ type event struct {
 	do     func()
 }
 
+func (e event) before(f event) bool {
+	return e.at < f.at || e.at == f.at && e.serial < f.serial
+}
+
+// timeline is a heap of what is still to happen, the earliest first.
 type timeline []event
 
-func (t timeline) Len() int { return len(t) }
-func (t timeline) Less(i, j int) bool {
-	return t[i].at < t[j].at || t[i].at == t[j].at && t[i].serial < t[j].serial
-}
-func (t timeline) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
-func (t *timeline) Push(x any)   { *t = append(*t, x.(event)) }
-func (t *timeline) Pop() any {
-	last := (*t)[len(*t)-1]
-	*t = (*t)[:len(*t)-1]
-	return last
+func (t *timeline) push(e event) {
+	q := append(*t, e)
+	i := len(q) - 1
+	for i > 0 && e.before(q[(i-1)/2]) {
+		q[i] = q[(i-1)/2]
+		i = (i - 1) / 2
+	}
+	q[i] = e
+	*t = q
 }
 
+func (t *timeline) pop() event {
+	q := *t
+	first, last := q[0], q[len(q)-1]
+	q[len(q)-1] = event{}
+	q = q[:len(q)-1]
+	i := 0
+	for child := 1; child < len(q); child = 2*i + 1 {
+		if child+1 < len(q) && q[child+1].before(q[child]) {
+			child++
+		}
+		if last.before(q[child]) {
+			break
+		}
+		q[i] = q[child]
+		i = child
+	}
+	if len(q) > 0 {
+		q[i] = last
+	}
+	*t = q
+	return first
+}
+
+// after schedules do.
 func (s *sim) after(d time.Duration, do func()) {
 	s.serial++
-	heap.Push(&s.queue, event{s.now + d, s.serial, do})
+	s.agenda.push(event{s.now + max(d, 0), s.serial, do})
 }
 
-func (s *sim) logf(format string, args ...any) {
-	s.trace = append(s.trace, fmt.Sprintf("%9.3fs ", s.now.Seconds())+fmt.Sprintf(format, args...))
+// logf adds a line to the trace. Callers in hot places check s.trace first.
+func (s *sim) logf(who, format string, args ...any) {
+	if s.trace != nil {
+		fmt.Fprintf(s.trace, "%8.3f  %-6s %s\n", s.now.Seconds(), who, fmt.Sprintf(format, args...))
+	}
 }
 
-func (s *sim) chance(p float64) bool { return s.rnd.Float64() < p }
+func (s *sim) problem(format string, args ...any) {
+	s.logf("!!", format, args...)
+	s.problems = append(s.problems, fmt.Sprintf(format, args...))
+}
+
+func (s *sim) chance(p float64) bool { return p > 0 && s.rnd.Float64() < p }
 
 func (s *sim) upTo(d time.Duration) time.Duration {
 	return time.Duration(s.rnd.Int64N(int64(d) + 1))
 }
 
-// deliver carries a message, or loses it, or carries it late.
-func (s *sim) deliver(do func()) {
-	if s.chance(s.faults.loss) {
-		return
-	}
-	d := s.upTo(s.faults.delay)
-	if s.chance(s.faults.late) {
-		d += s.upTo(3 * time.Second)
-	}
-	s.after(d, do)
+// while is a time of any order of magnitude up to longest.
+func (s *sim) while(longest time.Duration) time.Duration {
+	return s.upTo(longest >> s.rnd.IntN(6))
 }
 
-// simStore is a store with one versioned record.
-type simStore struct {
-	version int
-	record  Record
-	data    map[string]int
-	watches []func()
-	down    bool // refuses
-	hung    bool // answers nothing, applies nothing
-}
-
-func (s *sim) commit(guard storage.Version, r Record, writes map[string]int) (storage.Version, error) {
-	st := &s.store
-	if st.down {
-		return "", storage.NotApplied(storage.ErrUnavailable)
-	}
-	if guard != s.storeVersion() && s.mutant != noGuard {
-		return "", storage.ErrConflict
-	}
-	if holder, known := s.terms[r.Epoch]; known && holder != r.Holder.ID {
-		s.problems = append(s.problems, fmt.Sprintf("epoch %d has two holders: %s and %s", r.Epoch, holder, r.Holder.ID))
-	}
-	s.terms[r.Epoch] = r.Holder.ID
-	st.version++
-	st.record = r
-	maps.Copy(st.data, writes)
-	for _, wake := range st.watches {
-		s.after(0, wake)
-	}
-	st.watches = nil
-	return s.storeVersion(), nil
-}
-
-func (s *sim) storeVersion() storage.Version { return storage.Version(strconv.Itoa(s.store.version)) }
-
-// run simulates until the horizon and returns the checker's verdict.
-func (s *sim) run(horizon time.Duration) porcupine.CheckResult {
+// run simulates until the end and returns the checker's verdict on what the clients saw.
+func (s *sim) run() porcupine.CheckResult {
 	for i := range s.nodes {
 		s.nodes[i] = newSimNode(s, i)
 		s.nodes[i].start()
 	}
-	for i := range clients {
-		s.after(s.upTo(time.Second), func() { s.client(i) })
+	for id := range simClients {
+		s.after(s.upTo(time.Second), func() { s.client(id) })
 	}
 	if !s.quiet {
 		s.after(s.upTo(2*time.Second), s.nemesis)
 	}
-	for len(s.queue) > 0 && s.queue[0].at <= horizon {
-		e := heap.Pop(&s.queue).(event)
+	s.until(s.faulty)
+	s.heal()
+	s.until(s.faulty + simCalm)
+	for _, end := range s.open {
+		if end != nil {
+			end()
+		}
+	}
+	return porcupine.CheckOperationsTimeout(registers, settled(s.history), time.Minute)
+}
+
+// until runs what happens up to the horizon, or until a client was served after the
+// faults.
+func (s *sim) until(horizon time.Duration) {
+	for len(s.agenda) > 0 && s.agenda[0].at <= horizon && !s.revived {
+		e := s.agenda.pop()
 		s.now = e.at
 		e.do()
 	}
-	for _, giveUp := range s.unheard {
-		if giveUp != nil {
-			giveUp()
-		}
-	}
-	res, _ := porcupine.CheckOperationsVerbose(registers, s.settled(), 30*time.Second)
-	return res
-}
-
-func newSim(seed uint64, f faults, m mutant) *sim {
-	s := &sim{
-		rnd: rand.New(rand.NewPCG(seed, 1)), faults: f, mutant: m,
-		nodes: make([]*simNode, 3), terms: map[uint64]string{},
-	}
-	s.store.data = map[string]int{}
-	s.store.version, s.store.record = 1, FirstRecord("sim")
-	return s
-}
-
-// nemesis injects one fault now and then.
-func (s *sim) nemesis() {
-	n := s.nodes[s.rnd.IntN(len(s.nodes))]
-	switch s.rnd.IntN(6) {
-	case 0, 1:
-		if s.faults.pauses {
-			n.pause(s.upTo(5 * time.Second))
-		}
-	case 2:
-		if s.faults.crashes {
-			n.crash()
-		}
-	case 3:
-		if s.faults.outages {
-			s.store.down = s.chance(0.5)
-			s.store.hung = !s.store.down
-			s.logf("store down=%v hung=%v", s.store.down, s.store.hung)
-			s.after(s.upTo(4*time.Second), func() { s.store.down, s.store.hung = false, false })
-		}
-	case 4:
-		n.cut = s.now + s.upTo(4*time.Second)
-	case 5:
-		n.step(StepDown{Target: s.nodes[s.rnd.IntN(len(s.nodes))].state.Self.ID, Reason: "asked to"})
-	}
-	s.after(200*time.Millisecond+s.upTo(2*time.Second), s.nemesis)
-}
-
-// op is what one client does to one register: read, or write value, or write value
-// if it reads old.
-type op struct {
-	key      string
-	kind     string // "read", "write", "cas"
-	value    int
-	old      int
-	observed int  // by a read, or by a cas
-	swapped  bool // cas
-	unknown  bool
-}
-
-var registers = porcupine.Model{
-	Partition: func(h []porcupine.Operation) [][]porcupine.Operation {
-		byKey := map[string][]porcupine.Operation{}
-		for _, o := range h {
-			k := o.Input.(op).key
-			byKey[k] = append(byKey[k], o)
-		}
-		var parts [][]porcupine.Operation
-		for _, part := range byKey {
-			parts = append(parts, part)
-		}
-		return parts
-	},
-	Init: func() any { return 0 },
-	Step: func(state, input, output any) (bool, any) {
-		in, out, at := input.(op), output.(op), state.(int)
-		switch {
-		case in.kind == "read":
-			return out.observed == at, at
-		case in.kind == "write":
-			return true, in.value
-		case out.unknown: // a cas that may have swapped
-			if at == in.old {
-				return true, in.value
-			}
-			return true, at
-		case out.swapped:
-			return at == in.old, in.value
-		default:
-			return at == out.observed && at != in.old, at
-		}
-	},
-	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v -> %+v", input, output) },
-}
-
-// settled returns the history with unknown writes returning after the end; those whose
-// value nobody ever saw constrain nothing and are left out.
-func (s *sim) settled() []porcupine.Operation {
-	seen := map[int]bool{}
-	for _, o := range s.history {
-		seen[o.Output.(op).observed] = true
-		if in := o.Input.(op); in.kind == "cas" {
-			seen[in.old] = true
-		}
-	}
-	var h []porcupine.Operation
-	for _, o := range s.history {
-		if o.Output.(op).unknown {
-			if !seen[o.Input.(op).value] {
-				continue
-			}
-			o.Return = int64(time.Hour)
-		}
-		h = append(h, o)
-	}
-	return h
-}
-
-// client does one operation after another, forever.
-func (s *sim) client(id int) {
-	n := s.nodes[s.rnd.IntN(len(s.nodes))]
-	again := func() { s.after(s.upTo(60*time.Millisecond), func() { s.client(id) }) }
-	if !n.serving() {
-		again()
-		return
-	}
-	s.serial++
-	in := op{key: "k" + strconv.Itoa(s.rnd.IntN(3)), kind: [...]string{"read", "read", "write", "cas"}[s.rnd.IntN(4)], value: s.serial}
-	call, over := s.now, false
-	finish := func(out op, ran bool) {
-		if over {
-			return
-		}
-		over = true
-		if ran {
-			if !out.unknown {
-				s.acked++
-			}
-			s.history = append(s.history, porcupine.Operation{
-				ClientId: id, Input: in, Output: out, Call: int64(call), Return: int64(s.now),
-			})
-		}
-		again()
-	}
-	if in.kind == "cas" {
-		in.old = n.cache[in.key] // what the client read before: possibly stale by now
-	}
-	// A client that hears nothing gives up, and does not know.
-	s.unheard[id] = func() { finish(op{unknown: true}, in.kind != "read") }
-	s.after(8*time.Second, s.unheard[id])
-	s.deliver(func() {
-		n.request(in, func(out op, ran bool) { s.deliver(func() { finish(out, ran) }) })
-	})
 }
 
 // clockOf returns a node's own reading of true time t.

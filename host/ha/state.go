@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/host/clock"
+	"github.com/holdfast/holdfast/host/version"
 	"github.com/holdfast/holdfast/sdk/storage"
 )
 
@@ -35,7 +36,7 @@ const (
 	// not read yet.
 	troublePause = time.Second
 	// maxTries is how often a Commit of unknown outcome is sent before an empty
-	// one settles whether it was applied (P5).
+	// one settles whether it was applied (P5), and how often a hand-over is.
 	maxTries = 3
 )
 
@@ -62,6 +63,7 @@ const (
 	Settle        // nothing: makes sure that the Carry before it can not be applied any more
 	TakeOver      // makes this node the holder
 	GiveUp        // hands the record over; ends the tenure
+	Accept        // replaces a damaged record, see AcceptRestore
 )
 
 // Attempt is the one Commit that may be in flight.
@@ -92,6 +94,9 @@ type State struct {
 	Self   Node
 	Timing Timing
 	Solo   bool // high availability is disabled: this node must not run beside another
+	// Careful: there may be nodes that saw more than this one; they are asked (Ask) before
+	// this node takes over.
+	Careful bool
 
 	Role    Role
 	Known   bool            // Version and Record are what this node saw or wrote last
@@ -100,15 +105,21 @@ type State struct {
 	Changed clock.Instant // when Record was seen to change, or the store last failed to answer
 	Looked  clock.Instant // when a standby last read the record because it was silent, or unusable
 	Trouble string        // why there is no record to work with; empty while it is not known
-	Newest  Record        // with the highest (epoch, seq) ever seen
+	Found   found         // with Trouble: what is there instead
+	Newest  Record        // the latest ever seen in the store
+	Hearsay hearsay       // what other nodes saw
+	Stepped clock.Instant // when the last event came
+	Twins   int           // Commits seen of another node that advertises this one's address
 
 	Attempt   Attempt
 	Lease     clock.Instant // answers from memory are allowed before this instant
 	LastSent  clock.Instant // send time of the last successful Commit; the next beat counts from it
 	RetryAt   clock.Instant
-	Suspended bool // the last Commit failed: the store is away
-	Work      bool // the store layer has something to commit or confirm
+	Began     uint64 // seq of the Commit with which this node's tenure began
+	Suspended bool   // the last Commit failed: the store is away
+	Work      bool   // the store layer has something to commit or confirm
 
+	Agreed    version.Set   // what all members speak, as an active node was told; zero: not known
 	Leaving   bool          // the tenure is to be given up as soon as nothing is in flight
 	Target    string        // of the hand-over; empty = release to anyone
 	Reason    string        // why Leaving
@@ -126,9 +137,15 @@ type (
 	Seen struct {
 		Version storage.Version
 		Record  Record
+		Asked   clock.Instant // when the read was sent; zero from a watch
 	}
-	// Gone means that the record is absent or can not be opened.
-	Gone struct{ Reason string }
+	// Gone means that the record is absent or can not be used.
+	Gone struct {
+		Damage  Damage
+		Reason  string
+		Version storage.Version // of what can not be used
+		Record  Record          // if it can be read
+	}
 	// ReadFailed means that a read or watch of the record had no answer.
 	ReadFailed struct{}
 	// Tick means that time has passed, see State.WakeAt.
@@ -143,8 +160,8 @@ type (
 	Unapplied struct{}
 	// Rejected means that it was not applied and never will be, because of what is in it.
 	Rejected struct{}
-	// Lost means that its outcome is unknown.
-	Lost struct{}
+	// Lost means that its outcome is unknown. Unwanted: no request waits for what it carries.
+	Lost struct{ Unwanted bool }
 	// StepDown asks to hand over to the node Target, or to anyone if empty.
 	StepDown struct{ Target, Reason string }
 )

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast/host/clock"
+	"github.com/holdfast/holdfast/host/version"
 )
 
 // Step returns the state after e at instant now, and what is to be done. It is a
@@ -15,11 +16,12 @@ import (
 // may be answered by Seen, Gone or ReadFailed.
 func (s State) Step(e Event, now clock.Instant) (State, []Effect) {
 	var fx []Effect
+	s.notice(now)
 	switch e := e.(type) {
 	case Seen:
 		fx = s.seen(e, now)
 	case Gone:
-		fx = s.gone(e)
+		fx = s.gone(e, now)
 	case ReadFailed:
 		s.readFailed(now)
 	case WorkReady:
@@ -36,11 +38,17 @@ func (s State) Step(e Event, now clock.Instant) (State, []Effect) {
 	case Rejected:
 		fx = s.rejected(now)
 	case Lost:
-		s.lost(now)
+		fx = s.lost(e, now)
+	case Agreed:
+		s.Agreed = e.Speak
 	case StepDown:
 		if s.Role != Standby {
 			s.Leaving, s.Target, s.Reason = true, e.Target, e.Reason
 		}
+	case Heard:
+		s.heard(e, now)
+	case AcceptRestore:
+		fx = s.accept(e, now)
 	}
 	return s, append(fx, s.due(now)...)
 }
@@ -56,7 +64,7 @@ func (s State) WakeAt(now clock.Instant) clock.Instant {
 		return s.RetryAt
 	case s.Role == Active:
 		return s.LastSent.Add(s.Timing.Beat)
-	case s.Known:
+	case s.Known && s.sure():
 		return min(max(s.RetryAt, s.takeOverAt()), s.lookAt())
 	default:
 		return s.lookAt()
@@ -70,6 +78,7 @@ func (s State) WakeAt(now clock.Instant) clock.Instant {
 func (s *State) readFailed(now clock.Instant) {
 	if s.Attempt.Kind == None {
 		s.Changed = now
+		s.gap()
 	} else if s.Attempt.Stage == Reading {
 		s.Attempt.Stage, s.RetryAt = Blind, now.Add(retryPause)
 	}
@@ -80,6 +89,9 @@ func (s *State) readFailed(now clock.Instant) {
 func (s *State) lookAt() clock.Instant {
 	if !s.Known {
 		return s.Looked.Add(troublePause) // what was missing, a key perhaps, may be there now
+	}
+	if s.behind() || s.Careful && s.Hearsay.Gap {
+		return s.Looked.Add(s.Timing.Beat)
 	}
 	if s.Record.Phase != Held {
 		return s.Changed.Add(time.Hour) // it is there for the taking, see takeOverAt
@@ -101,7 +113,10 @@ func (s *State) due(now clock.Instant) []Effect {
 	case a.Kind != None:
 	case s.Role == Active:
 		return s.dueActive(now)
-	case s.Known && now >= max(s.RetryAt, s.takeOverAt()):
+	case s.mustAsk():
+		s.Hearsay.Asking = true
+		return []Effect{Ask{Gaps: s.Hearsay.Gaps}}
+	case s.Known && s.sure() && now >= max(s.RetryAt, s.takeOverAt()):
 		s.Role = Candidate
 		r := s.Record
 		r.Epoch, r.Before, r.Holder = r.Epoch+1, r.Batch, s.Self
@@ -140,6 +155,9 @@ func (s *State) dueActive(now clock.Instant) []Effect {
 func (s *State) send(k Kind, r Record, now clock.Instant) []Effect {
 	r.Seq++
 	r.Batch = s.batchID()
+	if s.Role == Active {
+		r = r.raised(s.Agreed)
+	}
 	s.Attempt = Attempt{Kind: k, Guard: s.Version, Record: r, SentAt: now}
 	return []Effect{Send{}}
 }
@@ -160,17 +178,15 @@ func (s *State) takeOverAt() clock.Instant {
 		at = at.Add(otherTarget)
 	}
 	if s.Record.Phase == Held {
-		at = s.Changed.Add(s.Record.Lease * patienceNum / patienceDen)
+		at = max(at, s.Changed.Add(s.Record.Lease*patienceNum/patienceDen))
 	}
 	return at
 }
 
 // seen takes in the record as it is in the store.
 func (s *State) seen(e Seen, now clock.Instant) []Effect {
-	if e.Record.olderThan(s.Newest) {
-		return s.gone(Gone{Reason: fmt.Sprintf(
-			"the term record went back from epoch %d, seq %d to epoch %d, seq %d: the store was restored to an older state",
-			s.Newest.Epoch, s.Newest.Seq, e.Record.Epoch, e.Record.Seq)})
+	if reason := s.outdated(e); reason != "" {
+		return s.gone(Gone{Damage: WentBack, Reason: reason, Version: e.Version, Record: e.Record}, now)
 	}
 	if s.Attempt.Kind != None {
 		if s.Attempt.Stage != Reading {
@@ -185,26 +201,34 @@ func (s *State) seen(e Seen, now clock.Instant) []Effect {
 		return []Effect{Refuse{Reason: "another node (" + e.Record.Holder.APIAddress +
 			") is active on this store and high availability is disabled here; stop one of the two or enable it on both"}}
 	}
+	if s.isTwin(e) {
+		return []Effect{Refuse{Reason: fmt.Sprintf("another node (instance %s) is active and advertises this node's address, %s: "+
+			"two nodes must not share a configuration; give each an api_addr and a cluster_addr of its own",
+			e.Record.Holder.ID, s.Self.ClusterAddress)}}
+	}
 	s.observe(e, now)
 	return nil
+}
+
+// isTwin reports whether e shows that another node is active with this node's address. An
+// earlier life of this node had that address too, but it can have only one Commit left
+// on its way to the store.
+func (s *State) isTwin(e Seen) bool {
+	holder := e.Record.Holder
+	if s.Known && e.Record.Phase == Held && e.Record.Seq > s.Record.Seq && holder.ID == s.Record.Holder.ID &&
+		holder.ClusterAddress == s.Self.ClusterAddress && holder.ClusterAddress != "" {
+		s.Twins++
+	}
+	return s.Twins > 1
 }
 
 func (s *State) observe(e Seen, now clock.Instant) {
 	if !s.Known || e.Version != s.Version {
 		s.Changed = now
 	}
-	s.Known, s.Version, s.Record, s.Trouble = true, e.Version, e.Record, ""
-	s.Newest = e.Record
-}
-
-// gone takes in that there is no record to work with. This node does not make a
-// new one: that could give two histories.
-func (s *State) gone(e Gone) []Effect {
-	if s.Attempt.Kind != None && s.Attempt.Stage != Reading {
-		return nil // the Commit in flight will tell
-	}
-	s.Known, s.Trouble = false, e.Reason
-	return s.demote(Doubtful, e.Reason)
+	s.endGap(e.Record)
+	s.Known, s.Version, s.Record = true, e.Version, e.Record
+	s.Trouble, s.Found, s.Newest = "", found{}, e.Record
 }
 
 // demote ends a tenure, or a candidacy. result is what became of the Carry in
@@ -219,6 +243,7 @@ func (s *State) demote(result Result, reason string) []Effect {
 	}
 	s.Role, s.Attempt, s.Lease = Standby, Attempt{}, 0
 	s.Suspended, s.Leaving, s.Work = false, false, false
+	s.Agreed = version.Set{}
 	return fx
 }
 

@@ -3,6 +3,7 @@ package ha
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -40,11 +41,20 @@ func (u *Unfenced) Wake() {
 
 // Snapshot returns the state, which is always the same.
 func (u *Unfenced) Snapshot() Snapshot {
-	return Snapshot{Role: Active, Since: u.since, Lease: forever, Reason: "the storage plugin has no high availability"}
+	change := Change{At: u.since, Reason: "the storage plugin has no high availability"}
+	return Snapshot{Role: Active, Since: u.since, Lease: forever, Change: change}
 }
 
 // CheckRecord does nothing: there is no record.
 func (u *Unfenced) CheckRecord() {}
+
+// Heard does nothing: there is no record.
+func (u *Unfenced) Heard(context.Context, Sighting) {}
+
+// AcceptRestore returns ErrNothingToAccept: there is no record.
+func (u *Unfenced) AcceptRestore(context.Context, Sighting) error {
+	return fmt.Errorf("%w: the storage plugin has no high availability, so nothing here can tell a restored store", ErrNothingToAccept)
+}
 
 // StepDown does nothing: there is nobody to hand over to.
 func (u *Unfenced) StepDown(context.Context, string, string) error { return nil }
@@ -55,7 +65,7 @@ func (u *Unfenced) Run(ctx context.Context) error {
 	u.log.SetLease(forever)
 	defer u.log.Shut()
 	s := u.Snapshot()
-	u.logger.Info("became active", "reason", s.Reason)
+	u.logger.Info("became active", "reason", s.Change.Reason)
 	u.changed(s)
 	for {
 		select {

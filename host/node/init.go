@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast/holdfast/host/barrier"
 	"github.com/holdfast/holdfast/host/cluster"
 	"github.com/holdfast/holdfast/host/ha"
+	"github.com/holdfast/holdfast/host/rotation"
 	"github.com/holdfast/holdfast/host/seal"
 	"github.com/holdfast/holdfast/host/store"
 	"github.com/holdfast/holdfast/sdk/storage"
@@ -91,6 +92,9 @@ func (n *Node) firstRecords(req api.InitRequest, rootKey []byte, token string) (
 		return nil, nil, err
 	}
 	if plain[clusterKey], err = ca.Marshal(); err != nil {
+		return nil, nil, err
+	}
+	if plain[rotationKey], err = rotation.FirstRecord(keyring.ActiveTerm(), time.Now()); err != nil {
 		return nil, nil, err
 	}
 	if plain[ha.RecordKey], err = ha.FirstRecord(id).Encode(); err != nil {

@@ -133,10 +133,10 @@ func (c *testCluster) unseal(n *testNode) {
 // await polls until ok.
 func (c *testCluster) await(what string, ok func() bool) {
 	c.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for !ok() {
 		if time.Now().After(deadline) {
-			c.t.Fatalf("not within 10 s: %s", what)
+			c.t.Fatalf("not within 30 s: %s", what)
 		}
 		<-time.After(time.Millisecond)
 	}

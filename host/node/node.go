@@ -21,10 +21,12 @@ import (
 
 // Where the node's own records are. Everything below hf/ is Holdfast's.
 const (
-	home       = "hf/"
-	sealKey    = home + "seal"
-	keyringKey = home + "keyring"
-	clusterKey = home + "cluster"
+	home        = "hf/"
+	sealKey     = home + "seal"
+	keyringKey  = home + "keyring"
+	rotationKey = home + "rotation"
+	clusterKey  = home + "cluster"
+	rosterKey   = home + "members"
 )
 
 // Storage is the storage plugin.
@@ -32,6 +34,9 @@ type Storage interface {
 	storage.HABackend
 	Capabilities() storage.Capabilities
 	HA() bool // Commit and Watch are offered
+	// SetLastWill leaves with the plugin what it is to put at key if this process is killed, on
+	// top of the last Commit; nil takes that back. It does not block.
+	SetLastWill(key string, value []byte)
 }
 
 // Config of a Node. Fields without a remark are required.

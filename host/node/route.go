@@ -33,6 +33,9 @@ func (n *Node) Route(ctx context.Context, req *api.Request) *api.Response {
 		if resp != nil && resp.Status != http.StatusServiceUnavailable {
 			return resp
 		}
+		if resp := s.alone(ctx, req); resp != nil {
+			return resp
+		}
 		if resp != nil {
 			refused = resp // says why
 		}
@@ -72,7 +75,7 @@ func (s *session) attempt(ctx context.Context, v *view, req *api.Request) *api.R
 	case v.active != (cluster.Target{}):
 		return s.forward(ctx, v, req)
 	default:
-		return nil
+		return s.unusable()
 	}
 }
 
@@ -91,6 +94,9 @@ func (s *session) forward(ctx context.Context, v *view, req *api.Request) *api.R
 	case err == nil:
 		if answer.GetEpoch() > v.snapshot.Record.Epoch {
 			s.driver.CheckRecord() // this node is behind
+		}
+		if answer.GetStatus() != 0 {
+			return decodeResponse(answer)
 		}
 		return nil
 	case errors.Is(err, cluster.ErrRequestTooLarge):
@@ -125,10 +131,11 @@ func (s *session) Forward(ctx context.Context, req *pb.ForwardRequest) *pb.Forwa
 		return encodeResponse(api.Failed(http.StatusBadRequest, err.Error()))
 	}
 	resp := s.logical.Handle(ctx, request)
+	answer := encodeResponse(resp)
 	if resp.Status == http.StatusServiceUnavailable {
-		return &pb.ForwardResponse{Refused: true, Epoch: epoch} // it has not run: the sender holds it
+		answer.Refused, answer.Epoch = true, epoch // it has not run: the sender holds it, and knows why
 	}
-	return encodeResponse(resp)
+	return answer
 }
 
 func encodeRequest(epoch uint64, req *api.Request) *pb.ForwardRequest {

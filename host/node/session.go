@@ -4,15 +4,19 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast/holdfast/host/api"
 	"github.com/holdfast/holdfast/host/barrier"
 	"github.com/holdfast/holdfast/host/cluster"
 	"github.com/holdfast/holdfast/host/ha"
+	"github.com/holdfast/holdfast/host/rotation"
 	"github.com/holdfast/holdfast/host/store"
+	"github.com/holdfast/holdfast/host/version"
 )
 
 // driver decides when this node is active: ha.Driver, or ha.Unfenced.
@@ -22,6 +26,9 @@ type driver interface {
 	CheckRecord()
 	Snapshot() ha.Snapshot
 	StepDown(ctx context.Context, target, reason string) error
+	Agree(ctx context.Context, speak version.Set)
+	Heard(ctx context.Context, s ha.Sighting)
+	AcceptRestore(ctx context.Context, others ha.Sighting) error
 }
 
 // session is the time from unsealing to sealing: everything that needs the keys.
@@ -32,10 +39,13 @@ type session struct {
 	barrier *barrier.Barrier
 	store   *store.Store
 	driver  driver
+	keys    *rotation.Rotator
 	logical *api.Logical
 	members *cluster.Members
 	dialer  *cluster.Dialer // nil without high availability
 	view    viewer
+	peers   peers
+	listed  atomic.Pointer[listing] // of the members, as the active node told last
 
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
@@ -51,6 +61,7 @@ func (n *Node) startSession(ctx context.Context, rootKey []byte, keyring *barrie
 		APIAddress:     n.cfg.APIAddress,
 		ClusterAddress: n.cfg.ClusterAddress,
 		Version:        n.cfg.Version,
+		Speaks:         version.Spoken(),
 	}
 	s.view.init()
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -78,27 +89,31 @@ func (s *session) assemble(ctx, run context.Context) error {
 	n := s.node
 	limits := n.cfg.Storage.Capabilities().Limits
 	s.store = store.New(store.Config{
-		Reader: n.cfg.Storage, Sealer: s.barrier, Limits: limits,
+		Reader: n.cfg.Storage, Sealer: sealer{s.barrier}, Limits: limits,
 		Wake:   func() { s.driver.Wake() },
+		Prove:  s.proof(),
 		Strict: n.cfg.Strict, Hold: n.cfg.Hold,
 	})
+	s.keys = s.newRotator()
 	s.logical = api.NewLogical(api.LogicalConfig{
-		Store: s.store, Logger: n.cfg.Logger.Named("api"), Status: n.Status,
+		Store: s.store, Logger: n.cfg.Logger.Named("api"), Status: n.Status, Keys: s.keys,
 		StepDown: func(ctx context.Context, target string) error {
 			// Once asked for, it does not end because the client went away.
 			return s.stepDown(context.WithoutCancel(ctx), target, "an operator asked it to step down")
 		},
+		Terms: s.terms,
 	})
 	if !n.cfg.Storage.HA() {
 		s.driver = ha.NewUnfenced(n.cfg.Storage, s.store, n.cfg.Logger.Named("ha"), s.changed(run))
 		return nil
 	}
 	s.driver = ha.NewDriver(ha.Config{
-		Self:    ha.Node{ID: s.self.InstanceID, APIAddress: s.self.APIAddress, ClusterAddress: s.self.ClusterAddress},
+		Self:    ha.Node{ID: s.self.InstanceID, APIAddress: s.self.APIAddress, ClusterAddress: s.self.ClusterAddress, Release: s.self.Version},
 		Cluster: n.config.Load().ClusterID,
 		Timing:  n.cfg.Timing, Solo: !n.ha,
 		Backend: n.cfg.Storage, Sealer: s.barrier, Log: s.store,
 		Logger: n.cfg.Logger.Named("ha"), Reload: s.reloadKeyring, Changed: s.changed(run),
+		SetLastWill: n.cfg.Storage.SetLastWill, AskOthers: s.othersAsked(),
 	})
 	if !n.ha {
 		return nil
@@ -109,7 +124,7 @@ func (s *session) assemble(ctx, run context.Context) error {
 // join opens the traffic with other nodes.
 func (s *session) join(ctx, run context.Context) error {
 	n := s.node
-	raw, err := direct{n.cfg.Storage, s.barrier}.Get(ctx, clusterKey)
+	raw, err := direct{n.cfg.Storage, s.barrier, s.reloadKeyring}.Get(ctx, clusterKey)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", clusterKey, err)
 	}
@@ -122,7 +137,10 @@ func (s *session) join(ctx, run context.Context) error {
 		return err
 	}
 	logger := n.cfg.Logger.Named("cluster")
-	s.dialer, err = cluster.NewDialer(cluster.DialerConfig{CA: ca, Certificate: cert, Log: logger, MaxRequestBytes: int(n.cfg.MaxRequestSize)})
+	s.dialer, err = cluster.NewDialer(cluster.DialerConfig{
+		CA: ca, Certificate: cert, Log: logger, MaxRequestBytes: int(n.cfg.MaxRequestSize),
+		Epoch: func() uint64 { return s.driver.Snapshot().Record.Epoch }, Listed: s.take,
+	})
 	if err != nil {
 		return err
 	}
@@ -132,7 +150,7 @@ func (s *session) join(ctx, run context.Context) error {
 	}
 	s.tasks.Go(func() {
 		err := cluster.Serve(run, listener, cluster.ServerConfig{
-			TLS: cluster.ServerTLS(ca, cert), Handler: s, Members: s.members, Log: logger,
+			TLS: cluster.ServerTLS(ca, cert), Handler: s, Members: s.members, Log: logger, Compare: s.compare, List: s.list,
 			MaxRequestBytes: int(n.cfg.MaxRequestSize),
 		})
 		if err != nil && run.Err() == nil {
@@ -140,19 +158,8 @@ func (s *session) join(ctx, run context.Context) error {
 		}
 	})
 	s.tasks.Go(func() { s.follow(run) })
+	s.tasks.Go(func() { s.tell(run) })
 	return nil
-}
-
-// reloadKeyring takes over a keyring that another node has rotated.
-func (s *session) reloadKeyring(ctx context.Context) error {
-	rctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	keyring, err := s.node.readKeyring(rctx, s.rootKey)
-	if err != nil {
-		return err
-	}
-	defer keyring.Destroy()
-	return s.barrier.Replace(keyring)
 }
 
 // endSession hands over if this node is active, and forgets the keys. n.change is held.
@@ -189,7 +196,7 @@ func (s *session) stop() {
 // from stopping. Without the record the others wait for the lease to run out.
 const handOverTime = 5 * time.Second
 
-// stepDown hands over to target, an instance id, host name or address of a member; to
+// stepDown hands over to target, the instance id, host name or an address of a member; to
 // the member heard of last if empty.
 func (s *session) stepDown(ctx context.Context, target, reason string) error {
 	if s.driver.Snapshot().Role == ha.Standby {
@@ -209,15 +216,23 @@ func (s *session) stepDown(ctx context.Context, target, reason string) error {
 func (s *session) successor(target string) (string, error) {
 	var best cluster.Member
 	for _, m := range s.members.Members() {
-		if target != "" && (target == m.InstanceID || target == m.Hostname || target == m.APIAddress) {
+		if target != "" && goesBy(m, target) {
 			return m.InstanceID, nil
 		}
 		if m.LastEcho.After(best.LastEcho) {
 			best = m
 		}
 	}
+	if target != "" && goesBy(s.self, target) {
+		return "", fmt.Errorf("%w: %q is the active node", api.ErrUnknownTarget, target)
+	}
 	if target != "" {
 		return "", fmt.Errorf("%w: %q is not attached to the active node; see operator members", api.ErrUnknownTarget, target)
 	}
 	return best.InstanceID, nil
+}
+
+// goesBy reports whether operators may call m so.
+func goesBy(m cluster.Member, name string) bool {
+	return slices.Contains([]string{m.InstanceID, m.Hostname, m.APIAddress, m.ClusterAddress}, name)
 }

@@ -6,10 +6,9 @@ import (
 	"fmt"
 
 	"github.com/holdfast/holdfast/host/api"
-	"github.com/holdfast/holdfast/host/auth"
 	"github.com/holdfast/holdfast/host/barrier"
+	"github.com/holdfast/holdfast/host/ha"
 	"github.com/holdfast/holdfast/host/seal"
-	"github.com/holdfast/holdfast/sdk/storage"
 )
 
 // Unseal implements api.Node.
@@ -63,7 +62,30 @@ func (n *Node) Unseal(ctx context.Context, share []byte) error {
 		return err
 	}
 	defer keyring.Destroy()
+	if err := n.checkFormats(ctx, keyring); err != nil {
+		clear(rootKey)
+		return err
+	}
 	return n.startSession(ctx, rootKey, keyring)
+}
+
+// checkFormats refuses to unseal a node that is too old for the cluster: as a standby it could
+// do nothing. Whatever else is wrong with the record, the protocol will find.
+func (n *Node) checkFormats(ctx context.Context, keyring *barrier.Keyring) error {
+	b := barrier.New(keyring)
+	defer b.Destroy()
+	item, err := n.cfg.Storage.Get(ctx, ha.RecordKey)
+	if err != nil {
+		return nil
+	}
+	plain, err := b.Open(ha.RecordKey, item.Value)
+	if err != nil {
+		return nil
+	}
+	if _, err := ha.DecodeRecord(plain); errors.Is(err, ha.ErrNewerFormat) {
+		return fmt.Errorf("%w: %w", api.ErrTooOld, err)
+	}
+	return nil
 }
 
 func (n *Node) readKeyring(ctx context.Context, rootKey []byte) (*barrier.Keyring, error) {
@@ -90,30 +112,10 @@ func (n *Node) Seal(ctx context.Context, token string) error {
 	if s == nil {
 		return nil
 	}
-	entry, err := auth.New(direct{n.cfg.Storage, s.barrier}).Lookup(ctx, token)
-	switch {
-	case errors.Is(err, auth.ErrPermission):
-		return api.ErrPermission
-	case err != nil:
+	if err := s.requireRoot(ctx, token); err != nil {
 		return err
-	case !entry.Root():
-		return api.ErrPermission
 	}
 	n.endSession(ctx, "sealed by an operator")
 	n.cfg.Logger.Info("sealed")
 	return nil
-}
-
-// direct reads records straight from the store.
-type direct struct {
-	storage storage.Backend
-	barrier *barrier.Barrier
-}
-
-func (d direct) Get(ctx context.Context, key string) ([]byte, error) {
-	item, err := d.storage.Get(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	return d.barrier.Open(key, item.Value)
 }

@@ -112,9 +112,7 @@ func (s *session) lead(ctx context.Context) {
 		err := s.load(ctx)
 		if err == nil {
 			s.view.update(func(v *view) { v.ready, v.damage = ctx.Err() == nil, "" })
-			if err := s.logical.Run(ctx); err != nil && ctx.Err() == nil {
-				logger.Error("remove the data of removed mounts", "error", err)
-			}
+			s.work(ctx)
 			return
 		}
 		if ctx.Err() != nil {
@@ -135,7 +133,12 @@ func (s *session) lead(ctx context.Context) {
 func (s *session) load(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	return s.logical.Load(ctx)
+	var keys error
+	var loading sync.WaitGroup
+	loading.Go(func() { keys = s.keys.Load(ctx) }) // at the same time, for clients wait
+	err := s.logical.Load(ctx)
+	loading.Wait()
+	return errors.Join(err, keys)
 }
 
 // follow keeps this node attached to the active one.
@@ -180,8 +183,12 @@ func (s *session) followOne(ctx context.Context, target cluster.Target) {
 func (s *session) status(st *api.Status) {
 	v := s.view.current.Load()
 	snapshot := s.driver.Snapshot()
-	st.Epoch = snapshot.Record.Epoch
-	st.LastChange, st.LastReason = snapshot.Since, snapshot.Reason
+	st.Epoch, st.InForce = snapshot.Record.Epoch, snapshot.Record.InForce()
+	st.LastChange, st.LastReason = snapshot.Change.At, snapshot.Change.Reason
+	st.Generation = snapshot.Record.Generation
+	if snapshot.RecordLost != "" {
+		st.RecordError = snapshot.RecordLost + "; " + snapshot.Damage.Remedy()
+	}
 	st.Role = api.RoleStandby
 	switch {
 	case snapshot.Role == ha.Active && v.ready:
@@ -197,23 +204,4 @@ func (s *session) status(st *api.Status) {
 		st.LeaderAPIAddr, st.LeaderCluster = holder.APIAddress, holder.ClusterAddress
 	}
 	st.Members = s.memberList(st)
-}
-
-// memberList is this node, and the nodes that it knows of.
-func (s *session) memberList(st *api.Status) []api.Member {
-	active := st.Role == api.RoleActive || st.Role == api.RoleSuspended
-	list := []api.Member{{
-		Hostname: s.self.Hostname, InstanceID: s.self.InstanceID, APIAddress: s.self.APIAddress,
-		ClusterAddress: s.self.ClusterAddress, Version: s.self.Version, Active: active,
-	}}
-	if !active {
-		return list
-	}
-	for _, m := range s.members.Members() {
-		list = append(list, api.Member{
-			Hostname: m.Hostname, InstanceID: m.InstanceID, APIAddress: m.APIAddress,
-			ClusterAddress: m.ClusterAddress, Version: m.Version, LastEcho: m.LastEcho,
-		})
-	}
-	return list
 }

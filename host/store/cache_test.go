@@ -129,6 +129,23 @@ func TestGetOfAKeyInFlightWaitsForTheOutcome(t *testing.T) {
 	})
 }
 
+// A read of the store may be so slow that it shows a Commit that was sent after it began.
+// While the outcome of that is open, others are told the value before.
+func TestSlowReadOfAKeyInFlightWaitsForTheOutcome(t *testing.T) {
+	run(t, func(f *fixture) {
+		f.storage.set("k", "2") // what the Commit that comes will have written
+		release := f.storage.hold()
+		text, r := f.read("k")
+		f.put("k", "2")
+		f.Take()
+		release()
+		f.equal("waits", r.pending(), true)
+		f.Resolve(ha.Applied, nil)
+		_ = r.wait()
+		f.equal("afterwards", *text, "2")
+	})
+}
+
 func TestGetOfAKeyInFlightIsHeld(t *testing.T) {
 	runWith(t, Config{Hold: 3 * time.Second}, func(f *fixture) {
 		f.put("k", "2")

@@ -199,3 +199,23 @@ func TestShutFailsAllThatWaits(t *testing.T) {
 		}
 	})
 }
+
+// A Commit of unknown outcome is sent again for those who wait for it only.
+func TestWantedIsWhatARequestWaitsFor(t *testing.T) {
+	run(t, func(f *fixture) {
+		f.equal("nothing is in flight", f.Wanted(), false)
+		f.Take()
+		f.equal("a heartbeat", f.Wanted(), false)
+		f.Resolve(ha.Applied, nil)
+		ctx, leave := context.WithCancel(f.begin())
+		r := f.start(func() error { return f.Put(ctx, "k", []byte("1")) })
+		f.Take()
+		f.equal("a write", f.Wanted(), true)
+		leave()
+		if err := r.wait(); !errors.Is(err, ErrOutcomeUnknown) {
+			t.Errorf("who leaves: %v", err)
+		}
+		f.equal("a write that nobody waits for", f.Wanted(), false)
+		f.Resolve(ha.Again, nil)
+	})
+}

@@ -195,6 +195,7 @@ type fakeStorage struct {
 	items map[string][]byte // guarded by mu; sealed
 	gets  int               // guarded by mu
 	gate  chan struct{}     // guarded by mu; what a read waits for after it has looked; nil = nothing
+	delay time.Duration     // of a List, before it looks; set before the first one
 }
 
 func (s *fakeStorage) apply(ops []storage.Op) {
@@ -251,6 +252,9 @@ func (s *fakeStorage) Get(ctx context.Context, key string) (storage.Item, error)
 }
 
 func (s *fakeStorage) List(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+	if s.delay > 0 {
+		time.Sleep(s.delay) // of the bubble
+	}
 	s.mu.Lock()
 	names := map[string]struct{}{}
 	for key := range s.items {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
-	"github.com/holdfast/holdfast/host/clock"
 	"github.com/holdfast/holdfast/sdk/storage"
 )
 
@@ -22,6 +21,8 @@ type tenure struct {
 	ended chan struct{} // closed by Shut
 
 	mu       sync.Mutex
+	proof    *proof              // guarded by mu; the one that begins next; nil: nobody waits for one
+	proving  bool                // guarded by mu; prove runs
 	fills    map[string]*fill    // guarded by mu; reads of the plugin under way
 	doubtful map[string]struct{} // guarded by mu; keys that may change without a Commit, see doubt
 }
@@ -42,7 +43,7 @@ func (e entry) result() ([]byte, error) {
 // fill is one read of the plugin that any number of requests wait for.
 type fill struct {
 	done  chan struct{}
-	stale bool // guarded by tenure.mu; a Commit of the key was sent meanwhile: do not remember the answer
+	stale bool // guarded by tenure.mu until done; a Commit of the key was sent meanwhile: do not remember the answer
 	entry entry
 	err   error
 }
@@ -101,12 +102,19 @@ func (s *Store) miss(ctx context.Context, t *tenure, key string) (entry, error) 
 	}
 	select {
 	case <-f.done:
-		return f.entry, f.err
 	case <-t.ended:
 		return entry{}, ErrNotActive
 	case <-ctx.Done():
 		return entry{}, ctx.Err()
 	}
+	if f.err != nil || !f.stale {
+		return f.entry, f.err
+	}
+	// The answer may show a Commit that was sent after this read began. As long as its
+	// outcome is open others are told the value before it, so this one is not told yet.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return f.entry, s.awaitTurn(ctx, t, func() bool { return s.flight != nil && s.flight.touches(key) })
 }
 
 // joinFill returns the fill of key that is under way, or starts one.
@@ -298,48 +306,6 @@ func (s *Store) awaitTurn(ctx context.Context, t *tenure, busy func() bool) erro
 func (s *Store) nextTurn() {
 	close(s.turn)
 	s.turn = make(chan struct{})
-}
-
-// ask is what any number of reads wait for: the next Commit sent after them.
-type ask struct {
-	done chan struct{}
-	err  error // set before done is closed
-}
-
-// Confirm returns nil once this node is known to have been active, without a break
-// since Begin, at some moment after Confirm was called. Within the lease that
-// is known at once; otherwise, and always if strict, it takes a Commit sent
-// from now on. ErrNotActive: it is not, or nothing was heard from the store in time.
-func (s *Store) Confirm(ctx context.Context, strict bool) error {
-	t, err := s.current(ctx)
-	if err != nil {
-		return err
-	}
-	if !strict && !s.cfg.Strict && s.cfg.Now() < clock.Instant(t.lease.Load()) {
-		return nil
-	}
-	s.mu.Lock()
-	if s.tenure.Load() != t {
-		s.mu.Unlock()
-		return ErrNotActive
-	}
-	if len(s.asks) == 0 {
-		s.asks = []*ask{{done: make(chan struct{})}}
-	}
-	a := s.asks[0] // not in flight: the Commit that answers it is still to be sent
-	s.mu.Unlock()
-	s.cfg.Wake()
-
-	hold := time.NewTimer(s.cfg.Hold)
-	defer hold.Stop()
-	select {
-	case <-a.done:
-		return a.err
-	case <-hold.C:
-		return fmt.Errorf("%w: the store did not confirm it for %v", ErrNotActive, s.cfg.Hold)
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", ErrNotActive, ctx.Err())
-	}
 }
 
 // below reports whether key is at or below the directory prefix.

@@ -23,7 +23,7 @@ type Sealer interface {
 	Open(key string, sealed []byte) ([]byte, error)
 }
 
-// Config of a Store. All fields but Now, CacheBytes and Hold are required.
+// Config of a Store. All fields but Prove, Now, CacheBytes and Hold are required.
 type Config struct {
 	Reader Reader
 	Sealer Sealer
@@ -31,6 +31,10 @@ type Config struct {
 
 	// Wake is called, without blocking, when something waits for Take.
 	Wake func()
+
+	// Prove reads the term record, linearizably, and returns nil if it says that this node
+	// is active in the tenure that it was in when Prove was called. Nil: there is no record.
+	Prove func(ctx context.Context) error
 
 	Strict     bool                 // confirm every read with the store instead of trusting the lease
 	Now        func() clock.Instant // clock.Now if nil
@@ -57,6 +61,7 @@ type Store struct {
 	queue  []*write      // guarded by mu; in the order of submission
 	asks   []*ask        // guarded by mu; to be answered by the next Commit
 	flight *flight       // guarded by mu; nil when nothing is in flight
+	cause  error         // guarded by mu; why the last Commit was not applied; nil if it was
 	lists  []*listing    // guarded by mu; Lists under way
 	turn   chan struct{} // guarded by mu; closed and replaced when the flight or a List ends
 }

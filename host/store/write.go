@@ -94,7 +94,7 @@ func (s *Store) await(ctx context.Context, w *write) error {
 		return w.err
 	case <-hold.C:
 		if s.withdraw(w) {
-			return fmt.Errorf("%w: the store is away; the write waited %v and was not sent", ErrNotActive, s.cfg.Hold)
+			return s.unsent()
 		}
 	case <-ctx.Done():
 	}
@@ -107,6 +107,18 @@ func (s *Store) await(ctx context.Context, w *write) error {
 		}
 		return s.abandon(w)
 	}
+}
+
+// unsent is the error of a write that waited in vain. It says why the store does not take
+// writes, if the store has said so.
+func (s *Store) unsent() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause == nil {
+		return fmt.Errorf("%w: the store is away; the write waited %v and was not sent", ErrNotActive, s.cfg.Hold)
+	}
+	// Not %w: what the store said of that Commit is not what this write is.
+	return fmt.Errorf("%w: the store does not take writes; this one waited %v and was not applied: %v", ErrNotActive, s.cfg.Hold, s.cause) //nolint:errorlint // on purpose
 }
 
 // withdraw takes w back if it has not been sent.
@@ -203,8 +215,8 @@ func (f *flight) add(w *write) {
 	}
 }
 
-// Resolve tells what became of the Commit whose writes the last Take returned. cause
-// is why it was refused.
+// Resolve tells what became of the Commit whose writes the last Take returned. cause is
+// why it was refused, or, if known, why it was not applied this time.
 func (s *Store) Resolve(result ha.Result, cause error) {
 	s.mu.Lock()
 	f := s.flight
@@ -212,6 +224,10 @@ func (s *Store) Resolve(result ha.Result, cause error) {
 	if f == nil {
 		s.mu.Unlock()
 		return
+	}
+	s.cause = nil
+	if result == ha.Again {
+		s.cause = cause
 	}
 	if f.tenure != nil {
 		switch result {
@@ -232,6 +248,13 @@ func (s *Store) Resolve(result ha.Result, cause error) {
 	if wake {
 		s.cfg.Wake()
 	}
+}
+
+// Wanted reports whether a request still waits for a write that the last Take returned.
+func (s *Store) Wanted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flight != nil && slices.ContainsFunc(s.flight.writes, func(w *write) bool { return !w.gone })
 }
 
 // sort puts what may be sent again back into the queue and returns how to finish the
@@ -270,7 +293,7 @@ func (s *Store) Shut() {
 	s.mu.Lock()
 	t := s.tenure.Swap(nil)
 	queue, asks := s.queue, s.asks
-	s.queue, s.asks = nil, nil
+	s.queue, s.asks, s.cause = nil, nil, nil
 	s.nextTurn()
 	s.mu.Unlock()
 	for _, w := range queue {

@@ -49,6 +49,23 @@ type Node struct {
 	NoHA       bool           // Commit and Watch are not offered
 	HADisabled bool           // by configuration
 	failing    atomic.Pointer[func(Call) Fault]
+	will       atomic.Pointer[lastWill]
+}
+
+type lastWill struct {
+	key   string
+	value []byte
+}
+
+// SetLastWill keeps what the plugin is to put at key when its host is killed; nil takes it back.
+func (n *Node) SetLastWill(key string, value []byte) { n.will.Store(&lastWill{key, value}) }
+
+// LastWill returns what SetLastWill was called with last; nil if there is no will.
+func (n *Node) LastWill() (key string, value []byte) {
+	if w := n.will.Load(); w != nil && w.value != nil {
+		return w.key, w.value
+	}
+	return "", nil
 }
 
 // DefaultLimits are those of Node.

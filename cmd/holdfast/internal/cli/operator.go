@@ -1,10 +1,6 @@
 package cli
 
-import (
-	"context"
-	"strconv"
-	"time"
-)
+import "context"
 
 // operatorSeal seals the node it talks to.
 type operatorSeal struct{ noFlags }
@@ -29,63 +25,28 @@ func (*operatorSeal) run(ctx context.Context, s *session, _ []string) error {
 	return nil
 }
 
-// operatorStepDown makes the active node hand over.
-type operatorStepDown struct{ noFlags }
+// operatorAcceptRestore has the cluster go on from what the store holds.
+type operatorAcceptRestore struct{ noFlags }
 
-func (*operatorStepDown) describe() description {
+func (*operatorAcceptRestore) describe() description {
 	return description{
 		usage:    "[flags]",
-		synopsis: "Make the active node hand over to another one",
-		example:  "holdfast operator step-down",
+		synopsis: "Go on from the store as it is, after it was restored to an older state or its term record was damaged",
+		details: "Nodes that saw a newer term record, or find none that they can use, serve nothing until this is said, or the " +
+			"record is put back. What was written after the state that the store shows is lost for good. Any unsealed node takes the " +
+			"command; it waits until no former active node can answer from memory any more.",
+		example: "holdfast operator accept-restore",
 	}
 }
 
-func (*operatorStepDown) run(ctx context.Context, s *session, _ []string) error {
+func (*operatorAcceptRestore) run(ctx context.Context, s *session, _ []string) error {
 	client, err := s.client()
 	if err != nil {
 		return err
 	}
-	if err := client.Sys().StepDownWithContext(ctx); err != nil {
-		return remote("step down", err)
+	if _, err := client.Logical().WriteWithContext(ctx, "sys/accept-restore", nil); err != nil {
+		return remote("accept the store as it is", err)
 	}
-	s.out.say("Success! The active node stepped down.")
-	return nil
-}
-
-// operatorMembers lists the nodes of the cluster.
-type operatorMembers struct{ noFlags }
-
-func (*operatorMembers) describe() description {
-	return description{
-		usage:    "[flags]",
-		synopsis: "List the nodes that the active node knows",
-		example:  "holdfast operator members",
-	}
-}
-
-func (*operatorMembers) run(ctx context.Context, s *session, _ []string) error {
-	client, err := s.client()
-	if err != nil {
-		return err
-	}
-	cluster, err := client.Sys().HAStatusWithContext(ctx)
-	if err != nil {
-		return remote("list the members", err)
-	}
-	if s.out.json() {
-		return s.out.value(cluster)
-	}
-	rows := make([][]string, 0, len(cluster.Nodes))
-	for _, node := range cluster.Nodes {
-		echo := "n/a" // the active node does not report to itself
-		if node.LastEcho != nil && !node.LastEcho.IsZero() {
-			echo = node.LastEcho.Format(time.RFC3339)
-		}
-		rows = append(rows, []string{
-			display(node.Hostname), display(node.APIAddress), display(node.ClusterAddress),
-			strconv.FormatBool(node.ActiveNode), display(node.Version), echo,
-		})
-	}
-	s.out.table([]string{"Host Name", "API Address", "Cluster Address", "Active Node", "Version", "Last Echo"}, rows)
+	s.out.say("Success! The cluster goes on from the store as it is.")
 	return nil
 }

@@ -110,18 +110,3 @@ func TestOperatorSealAndStepDown(t *testing.T) {
 		}
 	}
 }
-
-func TestOperatorMembers(t *testing.T) {
-	server := newFakeServer(t, map[string]reply{"GET /v1/sys/ha-status": {200, `{"nodes":[
-		{"hostname":"n1","api_address":"http://n1:8200","cluster_address":"https://n1:8201","active_node":true,"version":"1.2.3","last_echo":null},
-		{"hostname":"n2","api_address":"http://n2:8200","cluster_address":"https://n2:8201","active_node":false,"version":"1.2.3","last_echo":"2026-01-02T03:04:05.6Z"}]}`}})
-	got := newUser(t, server.URL).mustRun(t, "operator", "members")
-	wantLines(t, got.stdout,
-		"Host Name API Address Cluster Address Active Node Version Last Echo",
-		"n1 http://n1:8200 https://n1:8201 true 1.2.3 n/a",
-		"n2 http://n2:8200 https://n2:8201 false 1.2.3 2026-01-02T03:04:05Z")
-	got = newUser(t, server.URL).mustRun(t, "operator", "members", "-format=json")
-	if !json.Valid([]byte(got.stdout)) || !strings.Contains(got.stdout, `"https://n2:8201"`) {
-		t.Errorf("JSON output %q", got.stdout)
-	}
-}

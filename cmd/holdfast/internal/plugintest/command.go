@@ -48,17 +48,28 @@ type command struct {
 
 // options are the flags and the argument.
 type options struct {
-	binary    string
-	config    map[string]any
-	expect    []storagetest.Profile
-	report    string
-	format    string
-	only      []string
-	seed      uint64
-	store     string
-	list      bool
-	disturbed bool
-	hold      bool
+	harnessOptions
+
+	binary string
+	config map[string]any
+	expect []storagetest.Profile
+	report string
+	format string
+	only   []string
+	seed   uint64
+	store  string
+	list   bool
+	hold   bool
+}
+
+// harnessOptions are what the cases have to work with, besides a configuration.
+type harnessOptions struct {
+	environment []string       // of the plugin, NAME=value each
+	elsewhere   map[string]any // options that mean another set of data
+	link        *linkOptions   // nil: no links
+	disturbed   bool
+	long        bool
+	also        []string // the flags of these that a case is run again with
 }
 
 // Where the data of a store lives.
@@ -97,17 +108,8 @@ Options:
 func (c *command) flags(o *options) *flag.FlagSet {
 	f := flag.NewFlagSet("plugin test", flag.ContinueOnError)
 	f.SetOutput(c.env.Stderr)
-	f.Func("config", "`NAME=VALUE` of the storage stanza; may be repeated", func(text string) error {
-		name, value, ok := strings.Cut(text, "=")
-		if !ok || name == "" {
-			return errors.New("want NAME=VALUE")
-		}
-		if o.config == nil {
-			o.config = make(map[string]any)
-		}
-		o.config[name] = value
-		return nil
-	})
+	f.Func("config", "`NAME=VALUE` of the storage stanza; may be repeated", assignTo(&o.config))
+	c.harnessFlags(f, o)
 	f.Func("expect", "`PROFILES` that the plugin must offer and keep, with commas: core, txn, ha, process", func(text string) error {
 		for name := range strings.SplitSeq(text, ",") {
 			o.expect = append(o.expect, storagetest.Profile(strings.TrimSpace(name)))
@@ -125,9 +127,46 @@ func (c *command) flags(o *options) *flag.FlagSet {
 	f.Uint64Var(&o.seed, "seed", 0, "`NUMBER` that decides the random choices, as a failure names it (random)")
 	f.StringVar(&o.store, "store", "", "where the data must live: shared, outside of the plugin's process, or process; found out if not given")
 	f.BoolVar(&o.list, "list", false, "print the cases and exit")
-	f.BoolVar(&o.disturbed, "disturbed", false, "something makes the store fail for moments: make calls again that find it unavailable")
 	f.BoolVar(&o.hold, "hold", false, "for the suite itself: read a specification from stdin, run the plugin until stdin ends")
 	return f
+}
+
+// harnessFlags are those of harnessOptions.
+func (c *command) harnessFlags(f *flag.FlagSet, o *options) {
+	f.Func("elsewhere", "`NAME=VALUE` that makes the configuration mean another set of data in the same store, for example path=other/; may be repeated", func(text string) error {
+		o.also = append(o.also, "-elsewhere="+text)
+		return assignTo(&o.elsewhere)(text)
+	})
+	f.Func("link", "`OPTION` that names the one address of the store, host:port or a URL: the suite puts a proxy there and breaks the connection. After a comma, NAME=VALUE that keep the plugin from finding another way", func(text string) (err error) {
+		o.also = append(o.also, "-link="+text)
+		o.link, err = parseLink(text)
+		return err
+	})
+	f.Func("env", "`NAME=VALUE` of the plugin's environment, as env in the plugin stanza; may be repeated", func(text string) error {
+		o.environment = append(o.environment, text)
+		return nil
+	})
+	f.BoolFunc("disturbed", "something makes the store fail for moments: make calls again that find it unavailable", func(string) error {
+		o.disturbed = true
+		o.also = append(o.also, "-disturbed")
+		return nil
+	})
+	f.BoolVar(&o.long, "long", false, "run the cases that are cut short on a slow store at full length")
+}
+
+// assignTo returns the parser of a flag that may be repeated, NAME=VALUE.
+func assignTo(options *map[string]any) func(string) error {
+	return func(text string) error {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" {
+			return errors.New("want NAME=VALUE")
+		}
+		if *options == nil {
+			*options = make(map[string]any)
+		}
+		(*options)[name] = value
+		return nil
+	}
 }
 
 // casesOf returns the IDs of the cases that name means: a profile's, or the one.

@@ -26,14 +26,16 @@ type instance struct {
 	log  *output
 }
 
-func (p *program) start(ctx context.Context) (*instance, error) {
+func (p *program) start(ctx context.Context) (*instance, error) { return start(ctx, p.spec) }
+
+func start(ctx context.Context, spec plugin.Spec) (*instance, error) {
 	log := &output{}
 	logger := hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: log})
-	s, err := plugin.Open(ctx, p.spec, logger)
+	s, err := plugin.Open(ctx, spec, logger)
 	if err != nil {
 		return nil, err
 	}
-	return &instance{Storage: s, spec: p.spec, log: log}, nil
+	return &instance{Storage: s, spec: spec, log: log}, nil
 }
 
 // PID implements storagetest.Instance.
@@ -46,15 +48,27 @@ func (i *instance) Socket() string { return strings.TrimPrefix(i.Info().Address,
 func (i *instance) Output() string { return i.log.String() }
 
 // Attach implements storagetest.Instance.
-func (i *instance) Attach(ctx context.Context) (storage.Backend, error) { return i.attach(ctx) }
+func (i *instance) Attach(ctx context.Context) (storage.Backend, error) {
+	return i.attach(ctx, i.spec.Options)
+}
+
+// AttachAt implements storagetest.Instance.
+func (i *instance) AttachAt(ctx context.Context, path string) (storage.Backend, error) {
+	return i.attachAt(ctx, "unix://"+path, i.spec.Options)
+}
 
 // attach opens one more backend in the process, as a server that attaches does.
-func (i *instance) attach(ctx context.Context) (*plugin.Storage, error) {
+func (i *instance) attach(ctx context.Context, options map[string]any) (*plugin.Storage, error) {
 	address, err := i.address(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return plugin.Open(ctx, plugin.Spec{Type: i.spec.Type, Attach: address, Options: i.spec.Options}, hclog.NewNullLogger())
+	return i.attachAt(ctx, address, options)
+}
+
+func (i *instance) attachAt(ctx context.Context, address string, options map[string]any) (*plugin.Storage, error) {
+	spec := plugin.Spec{Type: i.spec.Type, Attach: address, Options: options, Patience: i.spec.Patience}
+	return plugin.Open(ctx, spec, hclog.NewNullLogger())
 }
 
 // address waits until the process is there.
@@ -87,6 +101,25 @@ func (p *program) usage() (map[string]int, error) {
 			}
 			total[what] += len(entries)
 		}
+	}
+	return total, nil
+}
+
+// memory is how much of the processes of the clients is in memory, in bytes.
+func (p *program) memory() (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	total := 0
+	for _, one := range p.processes {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", one.PID()))
+		if err != nil {
+			return 0, fmt.Errorf("look at the plugin's process: %w", err)
+		}
+		var size, resident int // pages, proc_pid_statm(5)
+		if _, err := fmt.Sscan(string(text), &size, &resident); err != nil {
+			return 0, fmt.Errorf("look at the plugin's process: %w", err)
+		}
+		total += resident * os.Getpagesize()
 	}
 	return total, nil
 }

@@ -68,6 +68,7 @@ func newProgram(o *options, canary string) (*program, error) {
 			Command: path,
 			SHA256:  sum,
 			Options: o.config,
+			Env:     o.environment,
 			// Longer than any pause that a case makes of a process on purpose, however busy
 			// the machine is: a plugin that is replaced loses what it keeps in its memory.
 			Patience: plugin.Patience{Stopped: 5 * time.Second, Silent: 20 * time.Second},
@@ -179,12 +180,16 @@ func (p *program) store() string {
 }
 
 // client returns a new client, in one process after the other.
-func (p *program) client(ctx context.Context) (*plugin.Storage, error) {
+func (p *program) client(ctx context.Context, options map[string]any) (storage.Backend, storage.Capabilities, error) {
 	p.mu.Lock()
 	process := p.processes[p.next%len(p.processes)]
 	p.next++
 	p.mu.Unlock()
-	return process.attach(ctx)
+	b, err := process.attach(ctx, options)
+	if err != nil {
+		return nil, storage.Capabilities{}, err
+	}
+	return b, b.Capabilities(), nil
 }
 
 // secret reports whether the value of an option is nobody's business.

@@ -30,6 +30,7 @@ type document struct {
 	Passed     bool                                  `json:"passed"`     // all that ran
 	Conformant bool                                  `json:"conformant"` // all that was expected ran, and passed
 	Cases      []caseEntry                           `json:"cases"`
+	NotRun     []string                              `json:"not_run"` // ids; for want of -elsewhere or -link
 }
 
 type pluginEntry struct {
@@ -87,6 +88,10 @@ func newDocument(version string, p *program, r *storagetest.Report, started time
 		Selected:   r.Selected,
 		Passed:     r.Passed(),
 		Conformant: r.Passed() && !r.Selected,
+		NotRun:     make([]string, 0, len(r.Left)),
+	}
+	for _, left := range r.Left {
+		d.NotRun = append(d.NotRun, left.ID)
 	}
 	for _, result := range r.Results {
 		entry := d.Profiles[result.Case.Profile]
@@ -158,6 +163,9 @@ func (d *document) printSummary(w io.Writer) {
 	}
 	for _, profile := range d.Missing {
 		fmt.Fprintf(w, "%-9s expected, and the plugin does not offer it\n", profile+":")
+	}
+	if len(d.NotRun) > 0 {
+		fmt.Fprintf(w, "not run:  %s, which need -elsewhere or -link\n", strings.Join(d.NotRun, ", "))
 	}
 	switch {
 	case d.Conformant:

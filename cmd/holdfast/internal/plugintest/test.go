@@ -72,23 +72,35 @@ func (c *command) publish(o *options, d *document) error {
 }
 
 func (p *program) harness(o *options) storagetest.Harness {
-	return storagetest.Harness{
+	h := storagetest.Harness{
 		Open: func(ctx context.Context) (storage.Backend, storage.Capabilities, error) {
-			b, err := p.client(ctx)
-			if err != nil {
-				return nil, storage.Capabilities{}, err
-			}
-			return b, b.Capabilities(), nil
+			return p.client(ctx, p.spec.Options)
 		},
 		Expect:    o.expect,
 		Checked:   true,
 		Disturbed: o.disturbed,
 		Program:   p,
 		Usage:     p.usage,
+		Memory:    p.memory,
+		Long:      o.long,
 		Seed:      o.seed,
 		Only:      o.only,
 		Reproduce: func(one storagetest.Case, seed uint64) string { return p.commandLine(o, one.ID, seed) },
 	}
+	if o.elsewhere != nil {
+		elsewhere := maps.Clone(p.spec.Options)
+		if elsewhere == nil {
+			elsewhere = make(map[string]any)
+		}
+		maps.Copy(elsewhere, o.elsewhere)
+		h.Elsewhere = func(ctx context.Context) (storage.Backend, storage.Capabilities, error) {
+			return p.client(ctx, elsewhere)
+		}
+	}
+	if o.link != nil {
+		h.Link = func(ctx context.Context) (storagetest.Link, error) { return p.newLink(ctx, o.link) }
+	}
+	return h
 }
 
 // commandLine runs one case again. Secrets are not in it.
@@ -106,8 +118,8 @@ func (p *program) commandLine(o *options, id string, seed uint64) string {
 		expect = append(expect, string(profile))
 	}
 	words = append(words, "-expect", strings.Join(expect, ","))
-	if o.disturbed {
-		words = append(words, "-disturbed")
+	for _, flag := range o.also {
+		words = append(words, shellQuote(flag))
 	}
 	return strings.Join(append(words, "-run", id, "-seed", strconv.FormatUint(seed, 10)), " ")
 }

@@ -208,7 +208,11 @@ func (s *server) banner() {
 	for i, l := range s.listeners {
 		line(fmt.Sprintf("Listener %d", i+1), fmt.Sprintf("tcp (addr: %q, tls: %q)", l.Addr(), l.tlsState()))
 	}
-	line("Last Will", "no")
+	lastWill := "no"
+	if s.storage.Info().LastWill {
+		lastWill = "yes"
+	}
+	line("Last Will", lastWill)
 	line("Log Level", s.cfg.Log.Level)
 	line("Plugin Directory", orNone(s.cfg.PluginDirectory))
 	info := s.storage.Info()

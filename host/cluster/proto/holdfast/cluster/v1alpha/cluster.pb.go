@@ -23,6 +23,75 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Sighting is how far a node knows the term record to have come. All zero: nothing is known.
+type Sighting struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Generation    uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"` // raised when an operator accepts a restored store
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Seq           uint64                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
+	From          string                 `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"` // cluster address of the sender, to be told in turn
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sighting) Reset() {
+	*x = Sighting{}
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sighting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sighting) ProtoMessage() {}
+
+func (x *Sighting) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sighting.ProtoReflect.Descriptor instead.
+func (*Sighting) Descriptor() ([]byte, []int) {
+	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Sighting) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Sighting) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Sighting) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *Sighting) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
 type ForwardRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Epoch         uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"` // of the tenure the sender means; another one refuses before anything runs
@@ -40,7 +109,7 @@ type ForwardRequest struct {
 
 func (x *ForwardRequest) Reset() {
 	*x = ForwardRequest{}
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[0]
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -52,7 +121,7 @@ func (x *ForwardRequest) String() string {
 func (*ForwardRequest) ProtoMessage() {}
 
 func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[0]
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -65,7 +134,7 @@ func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardRequest.ProtoReflect.Descriptor instead.
 func (*ForwardRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{0}
+	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *ForwardRequest) GetEpoch() uint64 {
@@ -145,7 +214,7 @@ type ForwardResponse struct {
 
 func (x *ForwardResponse) Reset() {
 	*x = ForwardResponse{}
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[1]
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -157,7 +226,7 @@ func (x *ForwardResponse) String() string {
 func (*ForwardResponse) ProtoMessage() {}
 
 func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[1]
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -170,7 +239,7 @@ func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardResponse.ProtoReflect.Descriptor instead.
 func (*ForwardResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{1}
+	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ForwardResponse) GetRefused() bool {
@@ -208,6 +277,67 @@ func (x *ForwardResponse) GetRetryAfter() int32 {
 	return 0
 }
 
+// Versions are the newest that a node speaks. 0 means 1: it was not said.
+type Versions struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Record        uint32                 `protobuf:"varint,1,opt,name=record,proto3" json:"record,omitempty"`     // of the term record
+	Layout        uint32                 `protobuf:"varint,2,opt,name=layout,proto3" json:"layout,omitempty"`     // of the store
+	Protocol      uint32                 `protobuf:"varint,3,opt,name=protocol,proto3" json:"protocol,omitempty"` // of this service
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Versions) Reset() {
+	*x = Versions{}
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Versions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Versions) ProtoMessage() {}
+
+func (x *Versions) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Versions.ProtoReflect.Descriptor instead.
+func (*Versions) Descriptor() ([]byte, []int) {
+	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Versions) GetRecord() uint32 {
+	if x != nil {
+		return x.Record
+	}
+	return 0
+}
+
+func (x *Versions) GetLayout() uint32 {
+	if x != nil {
+		return x.Layout
+	}
+	return 0
+}
+
+func (x *Versions) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
 // Member says who a standby is. No field is longer than 1 KiB.
 type Member struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -215,14 +345,15 @@ type Member struct {
 	Hostname       string                 `protobuf:"bytes,2,opt,name=hostname,proto3" json:"hostname,omitempty"`
 	ApiAddress     string                 `protobuf:"bytes,3,opt,name=api_address,json=apiAddress,proto3" json:"api_address,omitempty"`
 	ClusterAddress string                 `protobuf:"bytes,4,opt,name=cluster_address,json=clusterAddress,proto3" json:"cluster_address,omitempty"`
-	Version        string                 `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
+	Version        string                 `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"` // of its software
+	Speaks         *Versions              `protobuf:"bytes,6,opt,name=speaks,proto3" json:"speaks,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[2]
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -234,7 +365,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[2]
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -247,7 +378,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{2}
+	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Member) GetInstanceId() string {
@@ -285,16 +416,101 @@ func (x *Member) GetVersion() string {
 	return ""
 }
 
+func (x *Member) GetSpeaks() *Versions {
+	if x != nil {
+		return x.Speaks
+	}
+	return nil
+}
+
+// Listed is a member as the active node knows it, for the others to show.
+type Listed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Member        *Member                `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"` // of the record that it saw last
+	Active        bool                   `protobuf:"varint,3,opt,name=active,proto3" json:"active,omitempty"`
+	SilentMs      int64                  `protobuf:"varint,4,opt,name=silent_ms,json=silentMs,proto3" json:"silent_ms,omitempty"`       // since it was heard of last
+	AttachedMs    int64                  `protobuf:"varint,5,opt,name=attached_ms,json=attachedMs,proto3" json:"attached_ms,omitempty"` // since it attached
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Listed) Reset() {
+	*x = Listed{}
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Listed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Listed) ProtoMessage() {}
+
+func (x *Listed) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Listed.ProtoReflect.Descriptor instead.
+func (*Listed) Descriptor() ([]byte, []int) {
+	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Listed) GetMember() *Member {
+	if x != nil {
+		return x.Member
+	}
+	return nil
+}
+
+func (x *Listed) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Listed) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
+func (x *Listed) GetSilentMs() int64 {
+	if x != nil {
+		return x.SilentMs
+	}
+	return 0
+}
+
+func (x *Listed) GetAttachedMs() int64 {
+	if x != nil {
+		return x.AttachedMs
+	}
+	return 0
+}
+
 type AttachRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Member        *Member                `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"` // in the first message, and whenever it changes; later ones may be empty (an echo)
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`  // of the record that the standby saw last
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AttachRequest) Reset() {
 	*x = AttachRequest{}
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[3]
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -306,7 +522,7 @@ func (x *AttachRequest) String() string {
 func (*AttachRequest) ProtoMessage() {}
 
 func (x *AttachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[3]
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -319,7 +535,7 @@ func (x *AttachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachRequest.ProtoReflect.Descriptor instead.
 func (*AttachRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{3}
+	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AttachRequest) GetMember() *Member {
@@ -329,19 +545,27 @@ func (x *AttachRequest) GetMember() *Member {
 	return nil
 }
 
+func (x *AttachRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
 // AttachResponse answers an AttachRequest, or carries a notice, or both.
 type AttachResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The term record has changed or is about to: read it now instead of waiting for the watch.
 	// Set in the first answer on every stream too, for a notice may have been missed before it.
-	CheckRecord   bool `protobuf:"varint,1,opt,name=check_record,json=checkRecord,proto3" json:"check_record,omitempty"`
+	CheckRecord   bool      `protobuf:"varint,1,opt,name=check_record,json=checkRecord,proto3" json:"check_record,omitempty"`
+	Members       []*Listed `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"` // all of them, with the answer to an echo
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[4]
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -353,7 +577,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[4]
+	mi := &file_holdfast_cluster_v1alpha_cluster_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -366,7 +590,7 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{4}
+	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AttachResponse) GetCheckRecord() bool {
@@ -376,11 +600,25 @@ func (x *AttachResponse) GetCheckRecord() bool {
 	return false
 }
 
+func (x *AttachResponse) GetMembers() []*Listed {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
 var File_holdfast_cluster_v1alpha_cluster_proto protoreflect.FileDescriptor
 
 const file_holdfast_cluster_v1alpha_cluster_proto_rawDesc = "" +
 	"\n" +
-	"&holdfast/cluster/v1alpha/cluster.proto\x12\x18holdfast.cluster.v1alpha\"\xec\x01\n" +
+	"&holdfast/cluster/v1alpha/cluster.proto\x12\x18holdfast.cluster.v1alpha\"f\n" +
+	"\bSighting\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\x04R\n" +
+	"generation\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
+	"\x03seq\x18\x03 \x01(\x04R\x03seq\x12\x12\n" +
+	"\x04from\x18\x04 \x01(\tR\x04from\"\xec\x01\n" +
 	"\x0eForwardRequest\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12\x12\n" +
@@ -399,7 +637,11 @@ const file_holdfast_cluster_v1alpha_cluster_proto_rawDesc = "" +
 	"\x06status\x18\x03 \x01(\x05R\x06status\x12\x12\n" +
 	"\x04body\x18\x04 \x01(\fR\x04body\x12\x1f\n" +
 	"\vretry_after\x18\x05 \x01(\x05R\n" +
-	"retryAfter\"\xa9\x01\n" +
+	"retryAfter\"V\n" +
+	"\bVersions\x12\x16\n" +
+	"\x06record\x18\x01 \x01(\rR\x06record\x12\x16\n" +
+	"\x06layout\x18\x02 \x01(\rR\x06layout\x12\x1a\n" +
+	"\bprotocol\x18\x03 \x01(\rR\bprotocol\"\xe5\x01\n" +
 	"\x06Member\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x1a\n" +
@@ -407,14 +649,25 @@ const file_holdfast_cluster_v1alpha_cluster_proto_rawDesc = "" +
 	"\vapi_address\x18\x03 \x01(\tR\n" +
 	"apiAddress\x12'\n" +
 	"\x0fcluster_address\x18\x04 \x01(\tR\x0eclusterAddress\x12\x18\n" +
-	"\aversion\x18\x05 \x01(\tR\aversion\"I\n" +
+	"\aversion\x18\x05 \x01(\tR\aversion\x12:\n" +
+	"\x06speaks\x18\x06 \x01(\v2\".holdfast.cluster.v1alpha.VersionsR\x06speaks\"\xae\x01\n" +
+	"\x06Listed\x128\n" +
+	"\x06member\x18\x01 \x01(\v2 .holdfast.cluster.v1alpha.MemberR\x06member\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x16\n" +
+	"\x06active\x18\x03 \x01(\bR\x06active\x12\x1b\n" +
+	"\tsilent_ms\x18\x04 \x01(\x03R\bsilentMs\x12\x1f\n" +
+	"\vattached_ms\x18\x05 \x01(\x03R\n" +
+	"attachedMs\"_\n" +
 	"\rAttachRequest\x128\n" +
-	"\x06member\x18\x01 \x01(\v2 .holdfast.cluster.v1alpha.MemberR\x06member\"3\n" +
+	"\x06member\x18\x01 \x01(\v2 .holdfast.cluster.v1alpha.MemberR\x06member\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"o\n" +
 	"\x0eAttachResponse\x12!\n" +
-	"\fcheck_record\x18\x01 \x01(\bR\vcheckRecord2\xca\x01\n" +
+	"\fcheck_record\x18\x01 \x01(\bR\vcheckRecord\x12:\n" +
+	"\amembers\x18\x02 \x03(\v2 .holdfast.cluster.v1alpha.ListedR\amembers2\x9d\x02\n" +
 	"\aCluster\x12^\n" +
 	"\aForward\x12(.holdfast.cluster.v1alpha.ForwardRequest\x1a).holdfast.cluster.v1alpha.ForwardResponse\x12_\n" +
-	"\x06Attach\x12'.holdfast.cluster.v1alpha.AttachRequest\x1a(.holdfast.cluster.v1alpha.AttachResponse(\x010\x01BYZWgithub.com/holdfast/holdfast/host/cluster/proto/holdfast/cluster/v1alpha;clusterv1alphab\x06proto3"
+	"\x06Attach\x12'.holdfast.cluster.v1alpha.AttachRequest\x1a(.holdfast.cluster.v1alpha.AttachResponse(\x010\x01\x12Q\n" +
+	"\aCompare\x12\".holdfast.cluster.v1alpha.Sighting\x1a\".holdfast.cluster.v1alpha.SightingBYZWgithub.com/holdfast/holdfast/host/cluster/proto/holdfast/cluster/v1alpha;clusterv1alphab\x06proto3"
 
 var (
 	file_holdfast_cluster_v1alpha_cluster_proto_rawDescOnce sync.Once
@@ -428,25 +681,33 @@ func file_holdfast_cluster_v1alpha_cluster_proto_rawDescGZIP() []byte {
 	return file_holdfast_cluster_v1alpha_cluster_proto_rawDescData
 }
 
-var file_holdfast_cluster_v1alpha_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_holdfast_cluster_v1alpha_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_holdfast_cluster_v1alpha_cluster_proto_goTypes = []any{
-	(*ForwardRequest)(nil),  // 0: holdfast.cluster.v1alpha.ForwardRequest
-	(*ForwardResponse)(nil), // 1: holdfast.cluster.v1alpha.ForwardResponse
-	(*Member)(nil),          // 2: holdfast.cluster.v1alpha.Member
-	(*AttachRequest)(nil),   // 3: holdfast.cluster.v1alpha.AttachRequest
-	(*AttachResponse)(nil),  // 4: holdfast.cluster.v1alpha.AttachResponse
+	(*Sighting)(nil),        // 0: holdfast.cluster.v1alpha.Sighting
+	(*ForwardRequest)(nil),  // 1: holdfast.cluster.v1alpha.ForwardRequest
+	(*ForwardResponse)(nil), // 2: holdfast.cluster.v1alpha.ForwardResponse
+	(*Versions)(nil),        // 3: holdfast.cluster.v1alpha.Versions
+	(*Member)(nil),          // 4: holdfast.cluster.v1alpha.Member
+	(*Listed)(nil),          // 5: holdfast.cluster.v1alpha.Listed
+	(*AttachRequest)(nil),   // 6: holdfast.cluster.v1alpha.AttachRequest
+	(*AttachResponse)(nil),  // 7: holdfast.cluster.v1alpha.AttachResponse
 }
 var file_holdfast_cluster_v1alpha_cluster_proto_depIdxs = []int32{
-	2, // 0: holdfast.cluster.v1alpha.AttachRequest.member:type_name -> holdfast.cluster.v1alpha.Member
-	0, // 1: holdfast.cluster.v1alpha.Cluster.Forward:input_type -> holdfast.cluster.v1alpha.ForwardRequest
-	3, // 2: holdfast.cluster.v1alpha.Cluster.Attach:input_type -> holdfast.cluster.v1alpha.AttachRequest
-	1, // 3: holdfast.cluster.v1alpha.Cluster.Forward:output_type -> holdfast.cluster.v1alpha.ForwardResponse
-	4, // 4: holdfast.cluster.v1alpha.Cluster.Attach:output_type -> holdfast.cluster.v1alpha.AttachResponse
-	3, // [3:5] is the sub-list for method output_type
-	1, // [1:3] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	3, // 0: holdfast.cluster.v1alpha.Member.speaks:type_name -> holdfast.cluster.v1alpha.Versions
+	4, // 1: holdfast.cluster.v1alpha.Listed.member:type_name -> holdfast.cluster.v1alpha.Member
+	4, // 2: holdfast.cluster.v1alpha.AttachRequest.member:type_name -> holdfast.cluster.v1alpha.Member
+	5, // 3: holdfast.cluster.v1alpha.AttachResponse.members:type_name -> holdfast.cluster.v1alpha.Listed
+	1, // 4: holdfast.cluster.v1alpha.Cluster.Forward:input_type -> holdfast.cluster.v1alpha.ForwardRequest
+	6, // 5: holdfast.cluster.v1alpha.Cluster.Attach:input_type -> holdfast.cluster.v1alpha.AttachRequest
+	0, // 6: holdfast.cluster.v1alpha.Cluster.Compare:input_type -> holdfast.cluster.v1alpha.Sighting
+	2, // 7: holdfast.cluster.v1alpha.Cluster.Forward:output_type -> holdfast.cluster.v1alpha.ForwardResponse
+	7, // 8: holdfast.cluster.v1alpha.Cluster.Attach:output_type -> holdfast.cluster.v1alpha.AttachResponse
+	0, // 9: holdfast.cluster.v1alpha.Cluster.Compare:output_type -> holdfast.cluster.v1alpha.Sighting
+	7, // [7:10] is the sub-list for method output_type
+	4, // [4:7] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_cluster_v1alpha_cluster_proto_init() }
@@ -460,7 +721,7 @@ func file_holdfast_cluster_v1alpha_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_cluster_v1alpha_cluster_proto_rawDesc), len(file_holdfast_cluster_v1alpha_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

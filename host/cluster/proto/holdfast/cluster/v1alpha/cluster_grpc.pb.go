@@ -23,6 +23,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	Cluster_Forward_FullMethodName = "/holdfast.cluster.v1alpha.Cluster/Forward"
 	Cluster_Attach_FullMethodName  = "/holdfast.cluster.v1alpha.Cluster/Attach"
+	Cluster_Compare_FullMethodName = "/holdfast.cluster.v1alpha.Cluster/Compare"
 )
 
 // ClusterClient is the client API for Cluster service.
@@ -38,6 +39,9 @@ type ClusterClient interface {
 	// carries notices back. The standby sends an echo every second and each message is
 	// answered, so both ends notice a peer that is frozen while its kernel lives.
 	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AttachRequest, AttachResponse], error)
+	// Compare tells how far each of two nodes knows the term record to have come. Any
+	// unsealed node answers, from memory.
+	Compare(ctx context.Context, in *Sighting, opts ...grpc.CallOption) (*Sighting, error)
 }
 
 type clusterClient struct {
@@ -71,6 +75,16 @@ func (c *clusterClient) Attach(ctx context.Context, opts ...grpc.CallOption) (gr
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Cluster_AttachClient = grpc.BidiStreamingClient[AttachRequest, AttachResponse]
 
+func (c *clusterClient) Compare(ctx context.Context, in *Sighting, opts ...grpc.CallOption) (*Sighting, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Sighting)
+	err := c.cc.Invoke(ctx, Cluster_Compare_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ClusterServer is the server API for Cluster service.
 // All implementations must embed UnimplementedClusterServer
 // for forward compatibility.
@@ -84,6 +98,9 @@ type ClusterServer interface {
 	// carries notices back. The standby sends an echo every second and each message is
 	// answered, so both ends notice a peer that is frozen while its kernel lives.
 	Attach(grpc.BidiStreamingServer[AttachRequest, AttachResponse]) error
+	// Compare tells how far each of two nodes knows the term record to have come. Any
+	// unsealed node answers, from memory.
+	Compare(context.Context, *Sighting) (*Sighting, error)
 	mustEmbedUnimplementedClusterServer()
 }
 
@@ -99,6 +116,9 @@ func (UnimplementedClusterServer) Forward(context.Context, *ForwardRequest) (*Fo
 }
 func (UnimplementedClusterServer) Attach(grpc.BidiStreamingServer[AttachRequest, AttachResponse]) error {
 	return status.Error(codes.Unimplemented, "method Attach not implemented")
+}
+func (UnimplementedClusterServer) Compare(context.Context, *Sighting) (*Sighting, error) {
+	return nil, status.Error(codes.Unimplemented, "method Compare not implemented")
 }
 func (UnimplementedClusterServer) mustEmbedUnimplementedClusterServer() {}
 func (UnimplementedClusterServer) testEmbeddedByValue()                 {}
@@ -146,6 +166,24 @@ func _Cluster_Attach_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Cluster_AttachServer = grpc.BidiStreamingServer[AttachRequest, AttachResponse]
 
+func _Cluster_Compare_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(Sighting)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ClusterServer).Compare(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Cluster_Compare_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ClusterServer).Compare(ctx, req.(*Sighting))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Cluster_ServiceDesc is the grpc.ServiceDesc for Cluster service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -156,6 +194,10 @@ var Cluster_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Forward",
 			Handler:    _Cluster_Forward_Handler,
+		},
+		{
+			MethodName: "Compare",
+			Handler:    _Cluster_Compare_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
