@@ -12,8 +12,8 @@ import (
 // errHangs: a call did not return long after its context had ended.
 var errHangs = errors.New("call hangs")
 
-// client calls a backend. It never waits longer than a call's context, or callTimeout, and
-// overrun, so that a backend that hangs fails one case and not the suite.
+// client calls a backend. It never waits longer than a call's context, or the harness's
+// patience, and overrun, so that a backend that hangs fails one case and not the suite.
 type client struct {
 	backend storage.Backend
 	ha      storage.HABackend // nil: Commit and Watch are not offered
@@ -27,7 +27,7 @@ var _ storage.HABackend = (*client)(nil)
 
 // call runs f in a goroutine of its own, which is left behind if it hangs.
 func call[R any](ctx context.Context, c *client, name string, f func(context.Context) (R, error)) (R, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.t.patience())
 	defer cancel()
 	type answer struct {
 		result R
@@ -43,13 +43,13 @@ func call[R any](ctx context.Context, c *client, name string, f func(context.Con
 		return a.result, a.err
 	case <-ctx.Done():
 	}
-	timer := time.NewTimer(overrun)
+	timer := time.NewTimer(c.t.overrun())
 	defer timer.Stop()
 	select {
 	case a := <-done:
 		return a.result, a.err
 	case <-timer.C:
-		c.t.Errorf("%s has not returned %v after its context ended", name, overrun)
+		c.t.Errorf("%s has not returned %v after its context ended", name, c.t.overrun())
 		var none R
 		return none, fmt.Errorf("%s: %w", name, errHangs)
 	}
@@ -100,12 +100,9 @@ func (c *client) Watch(ctx context.Context, key string, seen storage.Version) (s
 	return call(ctx, c, "watch", func(ctx context.Context) (storage.Item, error) { return c.ha.Watch(ctx, key, seen) })
 }
 
-// closeLimit is how long Close may take.
-const closeLimit = 5 * time.Second
-
 func (c *client) Close() error {
 	c.closed = true
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.t.ctx), closeLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.t.ctx), c.t.overrun())
 	defer cancel()
 	_, err := call(ctx, c, "close", func(context.Context) (struct{}, error) { return struct{}{}, c.backend.Close() })
 	return err

@@ -18,12 +18,12 @@ func deathCases() []Case {
 	cases := []Case{
 		{ID: "P-06", Promise: "A killed process is replaced, and calls go on.", Run: killedIsReplaced},
 		{ID: "P-08", Promise: "Calls to a frozen process end at their deadline; it is replaced, and calls go on.", Run: frozenIsReplaced},
-		{ID: "P-09", Promise: "When the host is killed its plugin ends within three seconds.", Run: diesWithHost},
-		{ID: "P-13", Timeout: 2 * time.Minute, Promise: "Processes that are started, killed, replaced and closed leave nothing behind: no file, no process, no socket.", Run: restartsLeakNothing},
-		{ID: "P-20", Needs: Needs{HA: true}, Timeout: 2 * time.Minute, Promise: "After a kill in the middle of Commits the last version known still decides: nothing acknowledged is lost, nothing is applied twice.", Run: killedMidCommit},
+		{ID: "P-09", Promise: "When the host is killed its plugin ends soon.", Run: diesWithHost},
+		{ID: "P-13", Promise: "Processes that are started, killed, replaced and closed leave nothing behind: no file, no process, no socket.", Run: restartsLeakNothing},
+		{ID: "P-20", Needs: Needs{HA: true}, Promise: "After a kill in the middle of Commits the last version known still decides: nothing acknowledged is lost, nothing is applied twice.", Run: killedMidCommit},
 		{ID: "P-21", Needs: Needs{HA: true}, Promise: "A Commit held up in a frozen process is not applied after another node's.", Run: frozenMidCommit},
 		{ID: "P-22", Promise: "A frozen process is closed within seconds, and nothing of it is left.", Run: closeFrozen},
-		{ID: "P-23", Needs: Needs{HA: true}, Timeout: 3 * time.Minute, Promise: "Commits and reads are linearizable while processes are frozen and killed.", Run: linearizableUnderFire},
+		{ID: "P-23", Needs: Needs{HA: true}, Promise: "Commits and reads are linearizable while processes are frozen and killed.", Run: linearizableUnderFire},
 	}
 	for i := range cases {
 		cases[i].Profile, cases[i].Needs.Program = Process, true
@@ -40,7 +40,7 @@ func killedIsReplaced(t *T) {
 		n.put("a", fmt.Sprint(i))
 		pid := p.PID()
 		t.signal(pid, syscall.SIGKILL)
-		item, err := n.Get(t.ctx, n.dir+"a") // waits for the next process
+		item, err := n.get("a") // waits for the next process
 		switch {
 		case t.keeps() && (err != nil || string(item.Value) != fmt.Sprint(i)):
 			t.Fatalf("get after the process was killed: %s, %v, want %q", short(item.Value), err, fmt.Sprint(i))
@@ -58,25 +58,24 @@ func frozenIsReplaced(t *T) {
 	n.put("a", "v")
 	pid := p.PID()
 	t.signal(pid, syscall.SIGSTOP)
+	t.pause(grace) // a thread on another processor may still answer
 	for name, call := range n.calls() {
 		ctx, cancel := context.WithTimeout(t.ctx, 100*time.Millisecond)
-		began := time.Now()
-		err := call(ctx)
-		took := time.Since(began)
+		err := call(ctx) // one that does not end is reported
 		cancel()
-		if !errors.Is(err, context.DeadlineExceeded) || took > time.Second {
-			t.Errorf("%s to a frozen process with a deadline of 100ms: got %v after %v, want context.DeadlineExceeded then", name, err, took)
+		if !errors.Is(err, context.DeadlineExceeded) && p.PID() == pid {
+			t.Errorf("%s to a frozen process with a deadline of 100ms: got %v, want context.DeadlineExceeded", name, err)
 		}
 	}
+	began := time.Now()
 	if !t.replaced(p, pid) {
 		t.signal(pid, syscall.SIGCONT)
 		return
 	}
+	t.Logf("replaced %v after the last call", time.Since(began).Round(time.Millisecond))
 	n.put("a", "w")
 	n.wantValue("a", "w")
-	if runs(pid) {
-		t.Errorf("the frozen process %d is still there", pid)
-	}
+	t.wantGone(pid, "")
 }
 
 func diesWithHost(t *T) {
@@ -117,7 +116,7 @@ func restartsLeakNothing(t *T) {
 	for round := range 10 {
 		live(round)
 	}
-	t.eventually(callTimeout, fmt.Sprintf("the host has about %d open files again", before), func() bool { return openFiles(t) <= before+5 })
+	t.eventually(t.patience(), fmt.Sprintf("the host has about %d open files again", before), func() bool { return openFiles(t) <= before+5 })
 }
 
 func openFiles(t *T) int {
@@ -138,7 +137,7 @@ func killedMidCommit(t *T) {
 		pid, delay := p.PID(), time.Duration(t.rng.Int64N(int64(30*time.Millisecond)))
 		killing.Go(func() {
 			t.pause(delay)
-			_ = syscall.Kill(pid, syscall.SIGKILL) // it is ours until it is replaced
+			t.kill(pid)
 		})
 		for killed := false; !killed; {
 			value := fmt.Sprintf("commit %d", acknowledged)
@@ -194,7 +193,7 @@ func frozenMidCommit(t *T) {
 	}
 	commit := func(n *node, who string) <-chan answer {
 		done := make(chan answer, 1)
-		go func() { // ends with callTimeout at the latest
+		go func() { // ends with the call, which is bounded
 			v, err := n.Commit(t.ctx, n.guard(r, who), []storage.Op{n.op("by/"+who, "")})
 			done <- answer{v, err}
 		}()
@@ -212,6 +211,9 @@ func frozenMidCommit(t *T) {
 		t.Fatalf("get the guard: %v", err)
 	}
 	names, err := other.names(t.dir+"by/", "", 0)
+	if err == nil && len(names) == 0 && t.disturbed() && first.err != nil && second.err != nil {
+		return // neither came through
+	}
 	if err != nil || len(names) != 1 || names[0] != string(item.Value) {
 		t.Fatalf("the guard says %q, and the ops of %q were applied, %v; want those of one commit", item.Value, names, err)
 	}
@@ -231,10 +233,10 @@ func closeFrozen(t *T) {
 	pid, socket := p.PID(), p.Socket()
 	t.signal(pid, syscall.SIGSTOP)
 	began := time.Now()
-	_ = n.Close() // it may say that it was not orderly
-	if took := time.Since(began); took > 2*closeLimit {
-		t.Errorf("close of a frozen process took %v", took)
+	if err := n.Close(); errors.Is(err, errHangs) { // it may say that it was not orderly
+		t.Errorf("close of a frozen process: %v", err)
 	}
+	t.Logf("closed within %v", time.Since(began).Round(time.Millisecond))
 	t.wantGone(pid, socket)
 }
 
@@ -258,9 +260,7 @@ func linearizableUnderFire(t *T) {
 		p, n := t.start()
 		instances, nodes = append(instances, p), append(nodes, n)
 	}
-	disturbed := *t.plan
-	disturbed.harness.Disturbed = true // by us
-	t.plan = &disturbed
+	t.disturbs.Store(true)
 	firing := make(chan struct{})
 	var fire sync.WaitGroup
 	rng := t.random()
@@ -276,7 +276,7 @@ func linearizableUnderFire(t *T) {
 			switch {
 			case pid == 0: // it is being replaced
 			case t.keeps() && i < mostKills*4 && i%4 == 3:
-				_ = syscall.Kill(pid, syscall.SIGKILL)
+				t.kill(pid)
 			default:
 				_ = syscall.Kill(pid, syscall.SIGSTOP)
 				t.pause(time.Duration(10+rng.IntN(50)) * time.Millisecond)

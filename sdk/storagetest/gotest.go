@@ -35,6 +35,9 @@ func Run(t *testing.T, h Harness) {
 	for _, profile := range p.report().Missing {
 		t.Errorf("profile %s is expected and not offered", profile)
 	}
+	for _, c := range p.left {
+		t.Logf("not run, for the harness has not what it needs: %s: %s", c.ID, c.Promise)
+	}
 	for _, c := range p.cases {
 		t.Run(c.ID, func(t *testing.T) { report(t, p.run(t.Context(), c)) })
 	}

@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"context"
+	"time"
 
 	"github.com/holdfast/holdfast/sdk/storage"
 )
@@ -30,9 +31,28 @@ type Harness struct {
 	// Program is the plugin's program, for the cases of profile Process.
 	Program Program
 
+	// Elsewhere is Open for another set of data in the same store, as the configuration of
+	// another cluster's nodes would name it: another path, or another name.
+	Elsewhere func(ctx context.Context) (storage.Backend, storage.Capabilities, error)
+
+	// Link returns a new way to the store, which cases break and mend.
+	Link func(ctx context.Context) (Link, error)
+
 	// Usage counts what a client may leak, by name: goroutines, open files. Nil means the
 	// goroutines of this process, where the clients are.
 	Usage func() (map[string]int, error)
+
+	// Memory is how much memory a client may have grown, in bytes. Nil means the heap of this
+	// process, where the clients are.
+	Memory func() (int, error)
+
+	// Patience is how long a call without a deadline of its own may take, and a quarter
+	// of it how long a call may outlive its context, before it hangs. Zero means one
+	// minute: slowness is no broken promise.
+	Patience time.Duration
+
+	// Long makes cases that are cut short where the store is slow run at full length.
+	Long bool
 
 	// Seed makes the random choices of the cases. Zero means a random seed; it is part of
 	// every failure.
@@ -81,6 +101,36 @@ type Description struct {
 	Services []string // full names of the gRPC services
 }
 
+// Direction is a way along a Link.
+type Direction int
+
+// The directions of a Link.
+const (
+	ToStore Direction = iota
+	FromStore
+)
+
+// Link is one way to the store. All of its clients use it, and have no other way. Its methods
+// may be called by several goroutines at once.
+type Link interface {
+	// Open returns a new client at the end of the link. The link may be cut already.
+	Open(ctx context.Context) (storage.Backend, storage.Capabilities, error)
+	// Cut ends every connection and refuses new ones, until Heal.
+	Cut()
+	// CutAfter lets as many more messages pass in direction, and cuts when there is another.
+	CutAfter(direction Direction, messages int)
+	// IsCut reports whether the link is cut now.
+	IsCut() bool
+	// Hold lets nothing pass and ends no connection, until Heal.
+	Hold()
+	// Delay makes whatever passes arrive later, by d in each direction, until Heal.
+	Delay(d time.Duration)
+	// Heal makes the link whole.
+	Heal()
+	// Close frees the link. The clients were closed before.
+	Close() error
+}
+
 // Instance is a process of the program under the supervision of a host: it is restarted when
 // it dies, and its calls wait for that. Without HA, Commit and Watch answer
 // storage.ErrUnsupported.
@@ -94,6 +144,9 @@ type Instance interface {
 	Socket() string
 	// Attach returns one more client in the same process.
 	Attach(ctx context.Context) (storage.Backend, error)
+	// AttachAt returns one more client in the process behind the unix socket at path, which
+	// a case has put between itself and the process.
+	AttachAt(ctx context.Context, path string) (storage.Backend, error)
 	// Output is what the plugin and its supervision have logged so far.
 	Output() string
 }

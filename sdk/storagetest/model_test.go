@@ -31,11 +31,18 @@ func newModel() *model {
 var modelLimits = storage.Limits{MaxKeyBytes: storage.MaxKeyBytes, MaxValueBytes: 64 << 10, MaxOps: 64, MaxBatchBytes: 128 << 10}
 
 // modelClient is one client of a model.
-type modelClient struct{ *model }
+type modelClient struct {
+	*model
+
+	link *modelLink // its way to the model; nil if nothing disturbs it
+}
 
 var _ storage.HABackend = modelClient{}
 
 func (c modelClient) Get(ctx context.Context, key string) (storage.Item, error) {
+	if err := c.link.roundTrip(ctx, nil); err != nil {
+		return storage.Item{}, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	item, ok := c.items[key]
@@ -46,6 +53,9 @@ func (c modelClient) Get(ctx context.Context, key string) (storage.Item, error) 
 }
 
 func (c modelClient) List(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+	if err := c.link.roundTrip(ctx, nil); err != nil {
+		return nil, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	names := map[string]bool{}
@@ -66,6 +76,10 @@ func (c modelClient) List(ctx context.Context, prefix, after string, limit int) 
 }
 
 func (c modelClient) Write(ctx context.Context, ops []storage.Op) error {
+	return c.link.roundTrip(ctx, func() error { return c.write(ctx, ops) })
+}
+
+func (c modelClient) write(ctx context.Context, ops []storage.Op) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -75,7 +89,18 @@ func (c modelClient) Write(ctx context.Context, ops []storage.Op) error {
 	return nil
 }
 
-func (c modelClient) Commit(ctx context.Context, g storage.Guard, ops []storage.Op) (storage.Version, error) {
+func (c modelClient) Commit(ctx context.Context, g storage.Guard, ops []storage.Op) (version storage.Version, err error) {
+	err = c.link.roundTrip(ctx, func() error {
+		version, err = c.commit(ctx, g, ops)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return version, nil
+}
+
+func (c modelClient) commit(ctx context.Context, g storage.Guard, ops []storage.Op) (storage.Version, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := ctx.Err(); err != nil {

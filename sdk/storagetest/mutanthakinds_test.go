@@ -220,7 +220,9 @@ func (b losing) Watch(ctx context.Context, key string, seen storage.Version) (st
 	if (err == nil || errors.Is(err, storage.ErrNotFound)) && item.Version != seen {
 		return item, err
 	}
-	waitAMoment(ctx)
+	for range 10 {
+		waitAMoment(ctx)
+	}
 	item, err = b.Get(ctx, key)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return item, err

@@ -20,14 +20,15 @@ const retryPause = 20 * time.Millisecond
 type node struct {
 	client
 
-	dir string // of the case
+	dir       string // of the case
+	elsewhere bool   // it is a client of another set of data than the others
 }
 
 // steady makes call until it finds the store available, if the harness disturbs it.
 func (n *node) steady(call func(context.Context) error) error {
 	for {
 		err := call(n.t.ctx)
-		if !n.t.plan.harness.Disturbed || !outage(err) || n.t.ctx.Err() != nil {
+		if !n.t.disturbed() || !outage(err) || n.t.ctx.Err() != nil {
 			return err
 		}
 		n.t.pause(retryPause)

@@ -16,9 +16,9 @@ import (
 // several nodes.
 func outcomeCases() []Case {
 	cases := []Case{
-		{ID: "H-05", Timeout: 3 * time.Minute, Promise: "Commits and reads of one guard by several nodes are linearizable.", Run: func(t *T) { linearizableGuard(t, t.openAll(8), load{calls: 60}) }},
-		{ID: "H-11", Timeout: 2 * time.Minute, Promise: "A Commit that was cut short and is made again is applied exactly once, and one that is said not to be applied never is.", Run: appliedOnce},
-		{ID: "H-12", Timeout: 2 * time.Minute, Promise: "A Commit that was given up is not applied after the guard has moved on.", Run: lateCommits},
+		{ID: "H-05", Promise: "Commits and reads of one guard by several nodes are linearizable.", Run: func(t *T) { linearizableGuard(t, t.openAll(8), load{calls: 60}) }},
+		{ID: "H-11", Promise: "A Commit that was cut short and is made again is applied exactly once, and one that is said not to be applied never is.", Run: appliedOnce},
+		{ID: "H-12", Promise: "A Commit that was given up is not applied after the guard has moved on.", Run: lateCommits},
 	}
 	for i := range cases {
 		cases[i].Profile, cases[i].Needs = HA, Needs{HA: true}
@@ -91,12 +91,12 @@ func linearizableGuard(t *T, nodes []*node, load load) {
 					t.pause(time.Duration(rng.Int64N(int64(load.pace))))
 				}
 				input := guardInput{get: rng.IntN(5) < 2, at: latest.version, value: fmt.Sprintf("%d.%d", id, i)}
-				timeout := callTimeout
-				if load.hasty > 0 && i%load.hasty == 0 {
+				timeout, hasty := n.t.patience(), load.hasty > 0 && i%load.hasty == 0
+				if hasty {
 					timeout = time.Duration(rng.Int64N(int64(5 * time.Millisecond)))
 				}
 				seen.record(id, input, func() (any, fate) {
-					output, fate := n.callGuard(input, latest, timeout)
+					output, fate := n.callGuard(input, latest, timeout, hasty)
 					if fate == known && !output.conflict {
 						latest = output.now
 					}
@@ -109,12 +109,13 @@ func linearizableGuard(t *T, nodes []*node, load load) {
 	seen.check(t, guardModel())
 }
 
-func (n *node) callGuard(input guardInput, latest guardState, timeout time.Duration) (guardOutput, fate) {
+// callGuard makes one call, once. A hasty one may end with its timeout.
+func (n *node) callGuard(input guardInput, latest guardState, timeout time.Duration, hasty bool) (guardOutput, fate) {
 	ctx, cancel := context.WithTimeout(n.t.ctx, timeout)
 	defer cancel()
 	if input.get {
 		item, err := n.Get(ctx, n.dir+"guard")
-		if err != nil && ctx.Err() != nil && timeout < callTimeout {
+		if err != nil && ctx.Err() != nil && hasty {
 			return guardOutput{}, dropped
 		}
 		return guardOutput{now: guardState{item.Version, string(item.Value)}}, n.readFate(err)
@@ -126,9 +127,9 @@ func (n *node) callGuard(input guardInput, latest guardState, timeout time.Durat
 		return guardOutput{now: guardState{version, input.value}}, known
 	case errors.Is(err, storage.ErrConflict):
 		return guardOutput{conflict: true}, known
-	case storage.OutcomeOf(err) == storage.Unapplied && timeout < callTimeout:
+	case storage.OutcomeOf(err) == storage.Unapplied && hasty:
 		return guardOutput{}, dropped
-	case timeout < callTimeout:
+	case hasty:
 		return guardOutput{unknown: true}, open
 	default:
 		return guardOutput{unknown: true}, n.writeFate(err)

@@ -45,7 +45,7 @@ func (t *T) start() (Instance, *node) {
 
 func describesItself(t *T) {
 	program := t.plan.harness.Program
-	ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(t.ctx, t.patience())
 	defer cancel()
 	began := time.Now()
 	out, err := program.ByHand(ctx, "describe")
@@ -61,9 +61,7 @@ func describesItself(t *T) {
 	if err := json.Unmarshal(out, &byHand); err != nil {
 		t.Fatalf("describe by hand does not print a JSON object: %v", err)
 	}
-	if took > 2*time.Second {
-		t.Errorf("describe by hand took %v, want an answer at once", took)
-	}
+	t.Logf("describe by hand took %v", took.Round(time.Millisecond))
 	overTheWire, err := program.Describe(ctx)
 	if err != nil {
 		t.Fatalf("describe over the wire: %v", err)
@@ -88,12 +86,12 @@ func noiseOnSocket(t *T) {
 	for i := range 10 {
 		noise := []byte(strings.Repeat(fmt.Sprintf("GET /%d HTTP/1.1\r\n\x00\xff", i), 1+i*1000))
 		strangers.Go(func() {
-			conn, err := net.DialTimeout("unix", p.Socket(), callTimeout)
+			conn, err := net.DialTimeout("unix", p.Socket(), t.patience())
 			if err != nil {
 				t.Errorf("connect to the socket: %v", err)
 				return
 			}
-			_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
+			_ = conn.SetDeadline(time.Now().Add(t.overrun()))
 			_, _ = conn.Write(noise) // it may hang up on us
 			_ = conn.Close()
 		})
@@ -135,6 +133,14 @@ func (t *T) signal(pid int, signal syscall.Signal) {
 	}
 }
 
+// kill kills a process that may be gone already. The number 0, of a process that is being
+// replaced, would mean this process and its group.
+func (t *T) kill(pid int) {
+	if pid > 0 {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
+
 // replace kills the process and waits until the host has started another.
 func (t *T) replace(p Instance) {
 	pid := p.PID()
@@ -143,7 +149,7 @@ func (t *T) replace(p Instance) {
 }
 
 func (t *T) replaced(p Instance, pid int) bool {
-	return t.eventually(callTimeout, "another process has taken over", func() bool { return p.PID() != 0 && p.PID() != pid })
+	return t.eventually(t.patience(), "another process has taken over", func() bool { return p.PID() != 0 && p.PID() != pid })
 }
 
 // runs reports whether the process exists and is not merely waiting to be reaped.
@@ -186,7 +192,7 @@ func (t *T) wantNoSecret(where, text string) {
 
 func unknownOption(t *T) {
 	const option = "no_such_option_of_storage"
-	ctx, cancel := context.WithTimeout(t.ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(t.ctx, t.patience())
 	defer cancel()
 	err := t.plan.harness.Program.Configure(ctx, option, "x")
 	if err == nil || !strings.Contains(err.Error(), option) {
@@ -237,12 +243,15 @@ func closeLeavesNothing(t *T) {
 
 // wantGone checks that soon neither the process nor its socket is there.
 func (t *T) wantGone(pid int, socket string) {
-	t.eventually(overrun, fmt.Sprintf("process %d is gone", pid), func() bool { return !runs(pid) })
-	if socket == "" {
-		return
+	began := time.Now()
+	t.eventually(t.overrun(), fmt.Sprintf("process %d is gone", pid), func() bool { return !runs(pid) })
+	if socket != "" {
+		t.eventually(t.overrun(), "its socket is gone", func() bool {
+			_, err := os.Stat(socket)
+			return err != nil
+		})
 	}
-	t.eventually(overrun, "its socket is gone", func() bool {
-		_, err := os.Stat(socket)
-		return err != nil
-	})
+	if took := time.Since(began); took > time.Second {
+		t.Logf("process %d and its socket were gone after %v", pid, took.Round(time.Millisecond))
+	}
 }

@@ -6,11 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
-	"math/rand/v2"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/holdfast/holdfast/sdk/storage"
@@ -47,6 +44,9 @@ type Report struct {
 	Expected     []Profile
 	Missing      []Profile // expected and not offered
 	Results      []Result
+	// Left are the cases of the profiles offered that were not run, because the harness has
+	// no Elsewhere or no Link. The report says nothing of their promises.
+	Left []Case
 	// Selected says that only some of the cases were asked for: it shows nothing of the
 	// others.
 	Selected bool
@@ -94,6 +94,7 @@ type plan struct {
 	ha           bool
 	offered      []Profile
 	cases        []Case
+	left         []Case
 }
 
 func newPlan(ctx context.Context, h Harness) (*plan, error) {
@@ -127,7 +128,15 @@ func newPlan(ctx context.Context, h Harness) (*plan, error) {
 	if h.Program != nil {
 		p.offered = append(p.offered, Process)
 	}
-	p.cases = slices.DeleteFunc(Cases(), func(c Case) bool { return !p.applies(c) })
+	for _, c := range Cases() {
+		switch {
+		case !p.applies(c):
+		case h.equipped(c):
+			p.cases = append(p.cases, c)
+		default:
+			p.left = append(p.left, c)
+		}
+	}
 	if len(p.cases) == 0 {
 		return nil, errors.New("none of the cases asked for applies to this backend")
 	}
@@ -177,10 +186,15 @@ func (p *plan) applies(c Case) bool {
 	}
 }
 
+// equipped reports whether the harness has what c needs.
+func (h Harness) equipped(c Case) bool {
+	return (!c.Needs.Elsewhere || h.Elsewhere != nil) && (!c.Needs.Link || h.Link != nil)
+}
+
 func (p *plan) report() *Report {
 	r := &Report{
 		Seed: p.seed, Capabilities: p.capabilities, Offered: p.offered, Expected: p.harness.Expect,
-		Selected: len(p.harness.Only) > 0,
+		Selected: len(p.harness.Only) > 0, Left: p.left,
 	}
 	for _, profile := range p.harness.Expect {
 		if !slices.Contains(p.offered, profile) {
@@ -196,64 +210,4 @@ func (p *plan) usage() (map[string]int, error) {
 		return p.harness.Usage()
 	}
 	return map[string]int{"goroutines": runtime.NumGoroutine()}, nil
-}
-
-// run runs one case. It returns in bounded time, whatever the backend does.
-func (p *plan) run(ctx context.Context, c Case) Result {
-	result := Result{Case: c, Status: Passed}
-	if p.harness.Reproduce != nil {
-		result.Reproduce = p.harness.Reproduce(c, p.seed)
-	}
-	if ctx.Err() != nil {
-		result.Status, result.Notes = Skipped, []string{"the suite was interrupted"}
-		return result
-	}
-	began := time.Now()
-	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(c.ID)) // never fails
-	cctx, cancel := context.WithTimeout(ctx, c.timeout())
-	defer cancel()
-	t := &T{
-		ctx:  cctx,
-		plan: p,
-		dir:  "storagetest-" + strings.ToLower(crand.Text()) + "/",
-		rng:  rand.New(rand.NewPCG(p.seed, hash.Sum64())),
-	}
-	done := make(chan struct{})
-	go func() { // Fatalf ends it
-		defer close(done)
-		c.Run(t)
-	}()
-	if ended(done, c.timeout()+2*(overrun+callTimeout)) {
-		if cctx.Err() != nil && ctx.Err() == nil {
-			t.Errorf("not done within %v", c.timeout())
-		}
-		cancel()
-		t.finish(ctx)
-	} else {
-		t.Errorf("the case did not end; it is left behind")
-	}
-	result.Duration = time.Since(began)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	result.Failures, result.Notes = t.failures, t.notes
-	switch {
-	case len(t.failures) > 0:
-		result.Status = Failed
-	case t.skipped || ctx.Err() != nil:
-		result.Status = Skipped
-	}
-	return result
-}
-
-// ended waits for done, for at most limit.
-func ended(done <-chan struct{}, limit time.Duration) bool {
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-done:
-		return true
-	case <-timer.C:
-		return false
-	}
 }

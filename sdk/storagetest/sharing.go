@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/anishathalye/porcupine"
 
@@ -17,7 +16,7 @@ func sharingCases() []Case {
 	return []Case{
 		{ID: "C-13", Profile: Core, Promise: "What one node wrote, every node reads and lists at once.", Run: otherNodesRead},
 		{ID: "C-14", Profile: Core, Promise: "Writes of 64 callers at once to different keys are all kept.", Run: manyWriters},
-		{ID: "C-15", Profile: Core, Timeout: 3 * time.Minute, Promise: "Writes and reads of one key by several nodes are linearizable.", Run: linearizableRegister},
+		{ID: "C-15", Profile: Core, Promise: "Writes and reads of one key by several nodes are linearizable.", Run: linearizableRegister},
 	}
 }
 
@@ -100,7 +99,7 @@ func linearizableRegister(t *T) {
 
 // callRegister makes one call, once.
 func (n *node) callRegister(input registerInput) (any, fate) {
-	ctx, cancel := context.WithTimeout(n.t.ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(n.t.ctx, n.t.patience())
 	defer cancel()
 	if input.get {
 		item, err := n.Get(ctx, n.dir+"register")
@@ -136,7 +135,7 @@ func (n *node) writeFate(err error) fate {
 
 // unlessDisturbed reports err, unless the harness makes the store fail.
 func (n *node) unlessDisturbed(err error) {
-	if !n.t.plan.harness.Disturbed || !outage(err) {
+	if !n.t.disturbed() || !outage(err) {
 		n.t.Errorf("call fails though nothing disturbs the store: %v", err)
 	}
 }

@@ -1,20 +1,3 @@
-// Package storagetest checks that a storage backend keeps the promises of package
-// storage. The promises are cases, which are data: see [Cases]. A backend's contract
-// test is
-//
-//	func TestContract(t *testing.T) {
-//		storagetest.Run(t, storagetest.Harness{
-//			Open:   open, // a new client of the store under test
-//			Expect: []storagetest.Profile{storagetest.Core, storagetest.Txn, storagetest.HA},
-//		})
-//	}
-//
-// and the command "holdfast plugin test" runs the same cases on a plugin's binary,
-// whatever language it is written in.
-//
-// What the caller expects decides: a profile that is expected and not offered is a
-// failure, one that is offered is tested whether expected or not, and a case that was
-// skipped has not passed.
 package storagetest
 
 import (
@@ -44,7 +27,8 @@ type Case struct {
 	// Promise is what the backend promises, in one sentence. It is shown when it is broken.
 	Promise string
 	Needs   Needs
-	// Timeout bounds one run; zero means one minute.
+	// Timeout bounds one run, so that a backend that hangs does not stop the suite; zero means
+	// five minutes.
 	Timeout time.Duration
 	// Run works below a directory of its own and reports what it finds to its T.
 	Run func(t *T)
@@ -56,9 +40,13 @@ type Needs struct {
 	HA bool
 	// Program: Harness.Program is there.
 	Program bool
+	// Elsewhere: Harness.Elsewhere is there.
+	Elsewhere bool
+	// Link: Harness.Link is there.
+	Link bool
 }
 
-const defaultTimeout = time.Minute
+const defaultTimeout = 5 * time.Minute
 
 func (c Case) timeout() time.Duration {
 	if c.Timeout > 0 {
@@ -70,9 +58,9 @@ func (c Case) timeout() time.Duration {
 // Cases lists every case, profile by profile.
 func Cases() []Case {
 	return slices.Concat(
-		valueCases(), keyCases(), listCases(), callCases(), sharingCases(),
+		valueCases(), keyCases(), listCases(), callCases(), sharingCases(), isolationCases(), linkCases(), trafficCases(),
 		txnCases(),
-		commitCases(), watchCases(), outcomeCases(),
-		programCases(), deathCases(),
+		commitCases(), watchCases(), outcomeCases(), linkCommitCases(),
+		programCases(), deathCases(), socketCases(), willCases(),
 	)
 }

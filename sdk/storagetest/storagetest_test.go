@@ -15,10 +15,17 @@ var everyday = []storagetest.Profile{storagetest.Core, storagetest.Txn, storaget
 
 // harnessOf returns a harness for clients of one model, each made by wrap.
 func harnessOf(wrap func(modelClient) storage.Backend) storagetest.Harness {
-	m := newModel()
+	m, other := newModel(), newModel()
+	open := func(c modelClient) func(context.Context) (storage.Backend, storage.Capabilities, error) {
+		return func(context.Context) (storage.Backend, storage.Capabilities, error) {
+			return wrap(c), storage.Capabilities{Limits: modelLimits}, nil
+		}
+	}
 	return storagetest.Harness{
-		Open: func(context.Context) (storage.Backend, storage.Capabilities, error) {
-			return wrap(modelClient{m}), storage.Capabilities{Limits: modelLimits}, nil
+		Open:      open(modelClient{model: m}),
+		Elsewhere: open(modelClient{model: other}),
+		Link: func(context.Context) (storagetest.Link, error) {
+			return newModelLink(func(l *modelLink) storage.Backend { return wrap(modelClient{m, l}) }), nil
 		},
 		Expect: everyday,
 		Seed:   7,
@@ -101,7 +108,7 @@ func TestHarnessIsChecked(t *testing.T) {
 		`no case "C-99"`:    func(h *storagetest.Harness) { h.Only = []string{"C-99"} },
 		"the host refuses": func(h *storagetest.Harness) {
 			h.Open = func(context.Context) (storage.Backend, storage.Capabilities, error) {
-				return modelClient{newModel()}, storage.Capabilities{}, nil
+				return modelClient{model: newModel()}, storage.Capabilities{}, nil
 			}
 		},
 	} {
@@ -121,7 +128,8 @@ func TestCasesAreWellFormed(t *testing.T) {
 		}
 		seen[c.ID] = true
 		prefix := map[storagetest.Profile]string{storagetest.Core: "C-", storagetest.Txn: "T-", storagetest.HA: "H-", storagetest.Process: "P-"}
-		if !strings.HasPrefix(c.ID, prefix[c.Profile]) || prefix[c.Profile] == "" {
+		aboutWill := c.Profile == storagetest.Process && strings.HasPrefix(c.ID, "W-") // last wills
+		if !strings.HasPrefix(c.ID, prefix[c.Profile]) && !aboutWill || prefix[c.Profile] == "" {
 			t.Errorf("%s: the ID is not one of profile %s", c.ID, c.Profile)
 		}
 		if c.Run == nil || !strings.HasSuffix(c.Promise, ".") || strings.Count(c.Promise, ".") > 1 {

@@ -8,23 +8,36 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast/holdfast/sdk/storage"
 )
 
 const (
-	// callTimeout bounds each call that has no deadline of its own.
-	callTimeout = 15 * time.Second
-	// overrun is how long after its context a call may still take. A call that takes longer
-	// is left behind.
-	overrun = 3 * time.Second
+	// defaultPatience is Harness.Patience if it is not set.
+	defaultPatience = time.Minute
 	// openTimeout bounds Harness.Open, and cleanTimeout what follows a case.
-	openTimeout  = 30 * time.Second
-	cleanTimeout = time.Minute
+	openTimeout  = 2 * time.Minute
+	cleanTimeout = 3 * time.Minute
 	// grace is how long a case looks for what must not happen.
 	grace = 50 * time.Millisecond
 )
+
+// patience bounds each call that has no deadline of its own.
+func (h Harness) patience() time.Duration {
+	if h.Patience > 0 {
+		return h.Patience
+	}
+	return defaultPatience
+}
+
+// overrun is how long after its context a call may still take, and how long Close may take.
+// A call that takes longer is left behind.
+func (h Harness) overrun() time.Duration { return h.patience() / 4 }
+
+func (t *T) patience() time.Duration { return t.plan.harness.patience() }
+func (t *T) overrun() time.Duration  { return t.plan.harness.overrun() }
 
 // T is one run of a case: what it works with, and where it reports. Its methods may be
 // called by several goroutines at once.
@@ -34,12 +47,18 @@ type T struct {
 	dir  string // ends in "/"; below it the case may do as it likes
 	rng  *rand.Rand
 
+	disturbs atomic.Bool // the case itself makes calls fail
+
 	mu       sync.Mutex // guards the following
 	failures []string
 	notes    []string
 	skipped  bool
 	opened   []*node
+	links    []Link
 }
+
+// disturbed reports whether calls may find the store unavailable.
+func (t *T) disturbed() bool { return t.plan.harness.Disturbed || t.disturbs.Load() }
 
 // Context ends when the case has to.
 func (t *T) Context() context.Context { return t.ctx }
@@ -85,13 +104,39 @@ func (t *T) Failed() bool {
 
 // open returns a new client, which is closed after the case.
 func (t *T) open() *node {
+	return t.openBy(t.plan.harness.Open)
+}
+
+// openBy is open for another way to open one.
+func (t *T) openBy(open func(context.Context) (storage.Backend, storage.Capabilities, error)) *node {
 	ctx, cancel := context.WithTimeout(t.ctx, openTimeout)
 	defer cancel()
-	b, capabilities, err := t.plan.harness.Open(ctx)
+	b, capabilities, err := open(ctx)
 	if err != nil {
 		t.Fatalf("open a client: %v", err)
 	}
 	return t.adopt(b, capabilities, t.plan.ha)
+}
+
+// openElsewhere returns a client of another set of data.
+func (t *T) openElsewhere() *node {
+	n := t.openBy(t.plan.harness.Elsewhere)
+	n.elsewhere = true
+	return n
+}
+
+// openLink returns a new link, which is healed and closed after the case.
+func (t *T) openLink() Link {
+	ctx, cancel := context.WithTimeout(t.ctx, openTimeout)
+	defer cancel()
+	l, err := t.plan.harness.Link(ctx)
+	if err != nil {
+		t.Fatalf("make a link to the store: %v", err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.links = append(t.links, l)
+	return l
 }
 
 // adopt makes b a client of the case.
@@ -157,18 +202,30 @@ func (t *T) finish(ctx context.Context) {
 	defer cancel()
 	t.ctx = ctx // the goroutines of the case have ended
 	t.mu.Lock()
-	opened := t.opened
+	opened, links := t.opened, t.links
 	t.mu.Unlock()
-	opened = slices.DeleteFunc(slices.Clone(opened), func(n *node) bool { return n.closed })
-	if len(opened) == 0 {
-		return
+	for _, l := range links {
+		l.Heal()
 	}
-	if err := opened[0].removeAll(t.dir); err != nil && !t.Failed() {
-		t.Errorf("clean up: %v", err)
+	opened = slices.DeleteFunc(slices.Clone(opened), func(n *node) bool { return n.closed })
+	cleaned := make(map[bool]bool) // by elsewhere: the first client of each set of data does it
+	for _, n := range opened {
+		if cleaned[n.elsewhere] {
+			continue
+		}
+		cleaned[n.elsewhere] = true
+		if err := n.removeAll(t.dir); err != nil && !t.Failed() {
+			t.Errorf("clean up: %v", err)
+		}
 	}
 	for _, n := range opened {
-		if err := n.Close(); err != nil && !t.plan.harness.Disturbed {
+		if err := n.Close(); err != nil && !t.disturbed() {
 			t.Errorf("close a client: %v", err)
+		}
+	}
+	for _, l := range links {
+		if err := l.Close(); err != nil {
+			t.Errorf("close a link: %v", err)
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/anishathalye/porcupine"
 
@@ -21,7 +20,7 @@ func txnCases() []Case {
 		{ID: "T-02", Profile: Txn, Promise: "A batch with one op that is refused changes nothing, wherever the op stands, and the error says which op it was.", Run: oneBadOp},
 		{ID: "T-03", Profile: Txn, Promise: "A batch that names a key twice is refused with ErrUnsupported and changes nothing.", Run: keyTwice},
 		{ID: "T-04", Profile: Txn, Promise: "A batch at the declared limits is applied, one over them is refused with ErrTooLarge and changes nothing.", Run: batchLimits},
-		{ID: "T-05", Profile: Txn, Timeout: 3 * time.Minute, Promise: "Batches over several keys and reads of them are linearizable.", Run: linearizableBatches},
+		{ID: "T-05", Profile: Txn, Promise: "Batches over several keys and reads of them are linearizable.", Run: linearizableBatches},
 		{ID: "T-06", Profile: Txn, Promise: "A listing never shows half a batch.", Run: listingIsAtomic},
 		{ID: "T-07", Profile: Txn, Promise: "An empty batch, and one that deletes what is absent, succeed.", Run: batchOfNothing},
 	}
@@ -206,7 +205,7 @@ func linearizableBatches(t *T) {
 }
 
 func (n *node) callBatch(input batchInput) (any, fate) {
-	ctx, cancel := context.WithTimeout(n.t.ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(n.t.ctx, n.t.patience())
 	defer cancel()
 	name := func(key int) string { return fmt.Sprintf("%sd%d/key", n.dir, key) }
 	if input.get {

@@ -15,10 +15,10 @@ import (
 func watchCases() []Case {
 	cases := []Case{
 		{ID: "H-09", Promise: "Watch answers at once when the key is at another version than the one seen.", Run: watchAtOnce},
-		{ID: "H-10", Timeout: 2 * time.Minute, Promise: "A thousand cancelled watches leave nothing behind.", Run: watchesLeakNothing},
+		{ID: "H-10", Promise: "A thousand cancelled watches leave nothing behind.", Run: watchesLeakNothing},
 		{ID: "H-16", Promise: "Watches that wait hold up no other call.", Run: watchesHoldUpNothing},
 		{ID: "H-19", Promise: "Watch waits while the key stays, and returns soon when it is created, changed or deleted.", Run: watchWakes},
-		{ID: "H-20", Timeout: 2 * time.Minute, Promise: "However fast a key changes, whoever watches it arrives at its last state.", Run: watchSeesTheLastState},
+		{ID: "H-20", Promise: "However fast a key changes, whoever watches it arrives at its last state.", Run: watchSeesTheLastState},
 		{ID: "H-21", Promise: "Watch ends with its context, with the context's error.", Run: watchEndsWithContext},
 	}
 	for i := range cases {
@@ -33,13 +33,11 @@ func watchAtOnce(t *T) {
 	second := n.move(first, "2")
 	for _, seen := range []storage.Version{"", first.version, "none such", "99999999999999999999"} {
 		began := time.Now()
-		item, err := n.watch("guard", seen)
+		item, err := n.watch("guard", seen) // one that waits ends with an error
 		if err != nil || item.Version != second.version || string(item.Value) != "2" {
 			t.Errorf("watch from %q: got %q at %q, %v, want %q at %q", seen, item.Value, item.Version, err, "2", second.version)
 		}
-		if took := time.Since(began); took > 2*time.Second && !t.plan.harness.Disturbed {
-			t.Errorf("watch from %q took %v", seen, took)
-		}
+		t.Logf("watch from %q took %v", seen, time.Since(began).Round(time.Millisecond))
 	}
 	n.remove("guard")
 	for _, seen := range []storage.Version{first.version, second.version} {
@@ -110,15 +108,16 @@ func watchWakes(t *T) {
 	slices.Sort(latencies)
 	median := latencies[len(latencies)/2]
 	t.Logf("watch returned %v after a change (median), %v at most", median.Round(time.Millisecond), latencies[len(latencies)-1].Round(time.Millisecond))
-	if median > time.Second && !t.plan.harness.Disturbed {
-		t.Errorf("watch returns %v after a change (median of %d), want it within a second", median, len(latencies))
+	if median > t.overrun() && !t.disturbed() {
+		t.Errorf("watch returns %v after a change (median of %d), want it soon", median, len(latencies))
 	}
 }
 
 func watchSeesTheLastState(t *T) {
-	const rounds, changes = 15, 8
+	const rounds, changes = 10, 8
 	writer := t.open()
 	watchers := t.openAll(3)
+	rng := t.random()
 	r := record{name: "guard"}
 	for i := range rounds {
 		var group sync.WaitGroup
@@ -145,6 +144,9 @@ func watchSeesTheLastState(t *T) {
 				r = record{name: "guard"}
 			}
 			r = writer.move(r, fmt.Sprintf("%d.%d", i, j))
+			if i%2 == 0 { // the last change comes at any time after the one before
+				t.pause(time.Duration(rng.Int64N(int64(2 * time.Millisecond))))
+			}
 		}
 		r = writer.move(r, last)
 		group.Wait()
@@ -159,13 +161,9 @@ func watchEndsWithContext(t *T) {
 	r := n.move(record{name: "guard"}, "1")
 	for name, seen := range map[string]storage.Version{"guard": r.version, "absent": ""} {
 		ctx, cancel := context.WithTimeout(t.ctx, 300*time.Millisecond)
-		began := time.Now()
-		item, err := n.Watch(ctx, n.dir+name, seen)
-		if !errors.Is(err, context.DeadlineExceeded) && !t.plan.harness.Disturbed {
+		item, err := n.Watch(ctx, n.dir+name, seen) // one that does not end is reported
+		if !errors.Is(err, context.DeadlineExceeded) && !t.disturbed() {
 			t.Errorf("watch of %s: got %q, %v, want context.DeadlineExceeded", name, item.Version, err)
-		}
-		if took := time.Since(began); took > 2*time.Second {
-			t.Errorf("watch of %s ended %v after it began, want about 300ms", name, took)
 		}
 		cancel()
 	}
@@ -204,9 +202,21 @@ func watchesLeakNothing(t *T) {
 }
 
 func watchesHoldUpNothing(t *T) {
-	const waiting = 300
+	const waiting, callsBeside = 300, 10
 	n := t.open()
 	r := n.move(record{name: "guard"}, "1")
+	calls := func() time.Duration {
+		began := time.Now()
+		for i := range callsBeside {
+			n.put("other", fmt.Sprint(i))
+			n.wantValue("other", fmt.Sprint(i))
+			n.wantNames("", "", 0, "guard", "other")
+			n.move(record{name: fmt.Sprintf("more/%d", i)}, "1")
+			n.remove(fmt.Sprintf("more/%d", i))
+		}
+		return time.Since(began)
+	}
+	alone := calls()
 	var watches []*watching
 	for i := range waiting {
 		name, seen := "guard", r.version
@@ -216,19 +226,8 @@ func watchesHoldUpNothing(t *T) {
 		watches = append(watches, n.startWatch(name, seen))
 	}
 	t.pause(grace)
-	began := time.Now()
-	for i := range 20 {
-		n.put("other", fmt.Sprint(i))
-		n.wantValue("other", fmt.Sprint(i))
-		n.wantNames("", "", 0, "guard", "other")
-		n.move(record{name: fmt.Sprintf("more/%d", i)}, "1")
-		n.remove(fmt.Sprintf("more/%d", i))
-	}
-	took := time.Since(began)
-	t.Logf("100 calls beside %d watches took %v", waiting, took.Round(time.Millisecond))
-	if took > 10*time.Second && !t.plan.harness.Disturbed {
-		t.Errorf("100 calls beside %d watches took %v", waiting, took)
-	}
+	beside := calls() // one that waits for a watch ends with an error
+	t.Logf("%d calls took %v alone and %v beside %d watches", 5*callsBeside, alone.Round(time.Millisecond), beside.Round(time.Millisecond), waiting)
 	n.move(r, "2", n.op("absent", "1"))
 	for _, w := range watches {
 		<-w.done

@@ -19,6 +19,9 @@ type store struct {
 	name string
 	// kind is where its data lives, as the suite calls it.
 	kind string
+	// flags are what the suite has to know of it besides its configuration: what means another
+	// set of data, whose name begins like the one used, and where to put a proxy.
+	flags []string
 	// single starts one server and returns the plugin's configuration.
 	single func(t *testing.T) map[string]string
 	// members starts three servers; nil: there are none. killLeader makes the others elect
@@ -29,35 +32,51 @@ type store struct {
 // stores are all bundled plugins.
 func stores() []store {
 	return []store{
-		{name: "inmem", kind: "process", single: func(*testing.T) map[string]string { return nil }},
-		{name: "consul", kind: "shared", single: func(t *testing.T) map[string]string {
-			t.Helper()
-			return map[string]string{"address": servers.Consul(t).Address}
-		}, members: consulMembers},
-		{name: "etcd", kind: "shared", single: func(t *testing.T) map[string]string {
-			t.Helper()
-			return map[string]string{"address": servers.Etcd(t).Address}
-		}, members: func(t *testing.T) (map[string]string, func()) {
-			t.Helper()
-			cluster := servers.EtcdCluster(t, 3)
-			return map[string]string{"address": cluster.Address()}, func() {
-				leader := cluster.Leader()
-				leader.Kill()
-				leader.Restart()
-			}
-		}},
-		{name: "zookeeper", kind: "shared", single: func(t *testing.T) map[string]string {
-			t.Helper()
-			return map[string]string{"address": servers.ZooKeeper(t).Address}
-		}, members: func(t *testing.T) (map[string]string, func()) {
-			t.Helper()
-			ensemble := servers.ZooKeeperEnsemble(t, 3)
-			return map[string]string{"address": ensemble.Address()}, func() {
-				leader := ensemble.Leader()
-				leader.Kill()
-				leader.Restart()
-			}
-		}},
+		{
+			name: "inmem", kind: "process", flags: []string{"-elsewhere=name=default2"},
+			single: func(*testing.T) map[string]string { return nil },
+		},
+		{
+			name: "consul", kind: "shared", flags: []string{"-elsewhere=path=conformance2/", "-link=address"},
+			single: func(t *testing.T) map[string]string {
+				t.Helper()
+				return map[string]string{"address": servers.Consul(t).Address, "path": "conformance"}
+			},
+			members: consulMembers,
+		},
+		{
+			name: "etcd", kind: "shared", flags: []string{"-elsewhere=path=conformance2/", "-link=address,sync=false"},
+			single: func(t *testing.T) map[string]string {
+				t.Helper()
+				return map[string]string{"address": servers.Etcd(t).Address, "path": "conformance"}
+			},
+			members: func(t *testing.T) (map[string]string, func()) {
+				t.Helper()
+				cluster := servers.EtcdCluster(t, 3)
+				return map[string]string{"address": cluster.Address()}, func() {
+					leader := cluster.Leader()
+					leader.Kill()
+					leader.Restart()
+				}
+			},
+		},
+		{
+			name: "zookeeper", kind: "shared", flags: []string{"-elsewhere=path=conformance2/", "-link=address"},
+			single: func(t *testing.T) map[string]string {
+				t.Helper()
+				// By default the plugin leaves a server that is silent for 1.3 s, and here is no other.
+				return map[string]string{"address": servers.ZooKeeper(t).Address, "path": "conformance", "session_timeout": "30s"}
+			},
+			members: func(t *testing.T) (map[string]string, func()) {
+				t.Helper()
+				ensemble := servers.ZooKeeperEnsemble(t, 3)
+				return map[string]string{"address": ensemble.Address()}, func() {
+					leader := ensemble.Leader()
+					leader.Kill()
+					leader.Restart()
+				}
+			},
+		},
 	}
 }
 
