@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -13,14 +14,18 @@ import (
 )
 
 // Backend stores the keys of one Holdfast cluster below a path of Consul's KV
-// store. It holds no state of its own, so any number of them may share a path.
+// store. It holds no state of the store, so any number of them may share a path.
 type Backend struct {
-	client  *api.Client
-	idle    interface{ CloseIdleConnections() }
-	address string // for messages
-	path    string // in front of every key; ends in a slash, or is empty
-	timeout time.Duration
-	permits chan struct{} // one for each Get, List and Write under way
+	client       *api.Client
+	idle         interface{ CloseIdleConnections() }
+	address      string // for messages
+	path         string // in front of every key; ends in a slash, or is empty
+	timeout      time.Duration
+	maxDirectory int
+	permits      chan struct{} // one for each Get, List and Write under way
+
+	dials      *atomic.Uint64 // connections made so far
+	recognised atomic.Pointer[recognised]
 }
 
 // name is where key lives in Consul.

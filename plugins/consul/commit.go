@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,9 @@ func (b *Backend) Commit(ctx context.Context, guard storage.Guard, ops []storage
 	index, ok := parseVersion(guard.Version)
 	if !ok {
 		return "", fmt.Errorf("%w: the version is not one of consul's", storage.ErrConflict)
+	}
+	if err := b.recognise(ctx, guard); err != nil {
+		return "", err
 	}
 	swap := &api.KVTxnOp{
 		Verb:  api.KVCAS,
@@ -56,4 +60,34 @@ func (b *Backend) rolledBack(ctx context.Context, guard storage.Guard, errs api.
 		return storage.ErrConflict
 	}
 	return b.refused(errs, 1)
+}
+
+// recognised says that the record at key was compared with a guard when so many
+// connections had been made.
+type recognised struct {
+	key   string
+	dials uint64
+}
+
+// recognise returns ErrConflict if the guard is at guard.Version and holds something
+// else than guard.Prev: then another cluster, with the state of a snapshot and
+// later changes of its own, has taken this one's place. That breaks the connections
+// there are, so the guard is compared only after a new one was made.
+func (b *Backend) recognise(ctx context.Context, guard storage.Guard) error {
+	if guard.Version == "" || len(guard.Prev) == 0 {
+		return nil // nothing to compare with
+	}
+	now := recognised{guard.Key, b.dials.Load()}
+	if last := b.recognised.Load(); last != nil && *last == now {
+		return nil
+	}
+	item, _, err := b.read(ctx, guard.Key, 0)
+	switch {
+	case err != nil && !errors.Is(err, storage.ErrNotFound):
+		return storage.NotApplied(err)
+	case item.Version == guard.Version && !bytes.Equal(item.Value, guard.Prev):
+		return fmt.Errorf("%w: consul at %s has another record at this version; was a snapshot restored?", storage.ErrConflict, b.address)
+	}
+	b.recognised.Store(&now)
+	return nil
 }

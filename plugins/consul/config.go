@@ -22,6 +22,7 @@ type Config struct {
 	MaxParallel   int           `config:"max_parallel" desc:"most reads sent to Consul at a time"`
 	Timeout       time.Duration `config:"timeout" desc:"most time for one request"`
 	TxnMaxOps     int           `config:"txn_max_ops" desc:"operations the servers take in one transaction; 64 before Consul 1.14"`
+	MaxDirectory  int           `config:"max_directory" desc:"most names in a directory that can be listed; Consul lists a directory as a whole"`
 	TLSCAFile     string        `config:"tls_ca_file" desc:"PEM file of the CAs to trust instead of the system's"`
 	TLSCertFile   string        `config:"tls_cert_file" desc:"PEM file of the client certificate"`
 	TLSKeyFile    string        `config:"tls_key_file" desc:"PEM file of the client certificate's key"`
@@ -53,9 +54,17 @@ func defaults() Config {
 		MaxParallel:   128,
 		Timeout:       10 * time.Second,
 		TxnMaxOps:     defaultTxnOps,
+		MaxDirectory:  defaultDirectory,
 		TLSMinVersion: "tls12",
 	}
 }
+
+// What max_directory may be.
+const (
+	minDirectory     = 1000
+	maxDirectory     = 1 << 20
+	defaultDirectory = 100_000
+)
 
 // maxPathBytes bounds what every key of a batch adds to a request.
 const maxPathBytes = 256
@@ -78,6 +87,9 @@ func (c *Config) Validate() error {
 	}
 	if c.TxnMaxOps < minTxnOps || c.TxnMaxOps > defaultTxnOps {
 		errs = append(errs, fmt.Errorf("option %q is %d, want %d to %d", "txn_max_ops", c.TxnMaxOps, minTxnOps, defaultTxnOps))
+	}
+	if c.MaxDirectory < minDirectory || c.MaxDirectory > maxDirectory {
+		errs = append(errs, fmt.Errorf("option %q is %d, want %d to %d", "max_directory", c.MaxDirectory, minDirectory, maxDirectory))
 	}
 	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
 		errs = append(errs, errors.New(`options "tls_cert_file" and "tls_key_file" need each other`))

@@ -7,7 +7,9 @@
 // log, which a cluster never gives twice, not even after a key was deleted.
 //
 // Only a snapshot that is restored into a different cluster can give an index a
-// second time: stop all Holdfast nodes before doing that.
+// second time. A Commit that may be the first one after that therefore compares the
+// guard's value as well. It is a read of its own, not one step with the Commit:
+// stop all Holdfast nodes before a restore.
 package consul
 
 import (
@@ -15,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -50,7 +53,8 @@ func newBackend(config Config, log hclog.Logger) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, err := newTransport(config, target)
+	dials := new(atomic.Uint64)
+	base, err := newTransport(config, target, dials)
 	if err != nil {
 		return nil, err
 	}
@@ -74,12 +78,14 @@ func newBackend(config Config, log hclog.Logger) (*Backend, error) {
 		log.Warn("the token crosses the network in clear; set scheme to https", "address", config.Address)
 	}
 	return &Backend{
-		client:  client,
-		idle:    base,
-		address: config.Address,
-		path:    path,
-		timeout: config.Timeout,
-		permits: make(chan struct{}, config.MaxParallel),
+		client:       client,
+		idle:         base,
+		address:      config.Address,
+		path:         path,
+		timeout:      config.Timeout,
+		maxDirectory: config.MaxDirectory,
+		permits:      make(chan struct{}, config.MaxParallel),
+		dials:        dials,
 	}, nil
 }
 

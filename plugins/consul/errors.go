@@ -55,6 +55,9 @@ func (a *attempt) notApplied() bool {
 
 // explain adds what to do about the statuses that only an operator can change.
 func (b *Backend) explain(a *attempt, err error) error {
+	if errors.Is(err, errFiltered) { // with any status
+		return fmt.Errorf("set token to one with key_prefix %q policy write: %w", b.path, err)
+	}
 	switch a.status.Load() {
 	case http.StatusForbidden:
 		return fmt.Errorf("the token is refused; set token to one with key_prefix %q policy write: %w", b.path, cause(err))

@@ -3,7 +3,6 @@ package consul
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -11,10 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
-	"github.com/hashicorp/go-hclog"
 
 	"github.com/holdfast/holdfast/sdk/storage"
-	"github.com/holdfast/holdfast/test/servers"
 )
 
 // patience is how long a test waits for what must happen.
@@ -182,56 +179,5 @@ func testWatchAbsent(t *testing.T, b declared, _ *api.KV) {
 	v := mustCommit(t, b, storage.Guard{Key: "late", Value: []byte("1")})
 	if a := <-done; a.err != nil || a.item.Version != v {
 		t.Errorf("watch: at %q, %v, want %q", a.item.Version, a.err, v)
-	}
-}
-
-func TestServerRestart(t *testing.T) {
-	t.Parallel()
-	server := servers.Consul(t)
-	b := openAt(t, server.Address, func(c *Config) { c.Timeout = time.Second })
-	v := mustCommit(t, b, storage.Guard{Key: "guard", Value: []byte("1")})
-	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
-	defer cancel()
-
-	watched := make(chan error, 1)
-	go func() {
-		_, err := b.Watch(ctx, "guard", v)
-		watched <- err
-	}()
-	server.Pause()
-	_, err := b.Commit(ctx, storage.Guard{Key: "guard", Version: v, Value: []byte("2")}, nil)
-	if storage.OutcomeOf(err) != storage.Unknown || !errors.Is(err, storage.ErrUnavailable) {
-		t.Errorf("commit to a frozen server: %v (%v), want ErrUnavailable, outcome unknown", err, storage.OutcomeOf(err))
-	}
-	server.Kill()
-	if err := <-watched; !errors.Is(err, storage.ErrUnavailable) {
-		t.Errorf("watch when the server dies: %v, want ErrUnavailable", err)
-	}
-	_, err = b.Commit(ctx, storage.Guard{Key: "guard", Version: v, Value: []byte("2")}, nil)
-	if storage.OutcomeOf(err) != storage.Unapplied {
-		t.Errorf("commit to a dead server: %v (%v), want not applied", err, storage.OutcomeOf(err))
-	}
-	opened, _, err := open(ctx, Config{
-		Address: server.Address, Scheme: "http", Path: "holdfast/", MaxParallel: 8, Timeout: time.Second,
-		TxnMaxOps: defaultTxnOps, TLSMinVersion: "tls12",
-	}, hclog.NewNullLogger())
-	if err != nil {
-		t.Fatalf("open while the server is down: %v, want a backend that waits for it", err)
-	}
-
-	server.Restart()
-	item, err := opened.Get(ctx, "guard")
-	if err != nil || item.Version != v {
-		t.Errorf("after the restart the guard is at %q, %v, want %q", item.Version, err, v)
-	}
-	go func() {
-		_, err := b.Watch(ctx, "guard", v)
-		watched <- err
-	}()
-	if w := mustCommit(t, b, storage.Guard{Key: "guard", Version: v, Value: []byte("3")}); w == v {
-		t.Errorf("the version %q repeats after a restart", w)
-	}
-	if err := <-watched; err != nil {
-		t.Errorf("watch called again after the restart: %v", err)
 	}
 }

@@ -46,6 +46,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.base.RoundTrip(req)
 	if a, ok := req.Context().Value(attemptKey{}).(*attempt); ok && err == nil {
 		a.status.Store(int64(resp.StatusCode))
+		if a.maxNames > 0 && resp.StatusCode == http.StatusOK {
+			resp.Body = &namesBody{ReadCloser: resp.Body, left: 2 * a.maxNames}
+		}
 	}
 	return resp, err
 }
@@ -55,6 +58,8 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 type attempt struct {
 	sent   atomic.Bool  // it had a connection, so something may have been written
 	status atomic.Int64 // of the answer; 0 = there was none
+
+	maxNames int // of a List: see namesBody; set before the request is made
 }
 
 type attemptKey struct{}
@@ -72,19 +77,21 @@ func begin(ctx context.Context, timeout time.Duration) (context.Context, *attemp
 }
 
 // newTransport returns the base transport: no proxy and nothing else from the
-// environment.
-func newTransport(c Config, target target) (*http.Transport, error) {
+// environment. It counts its connections in dials.
+func newTransport(c Config, target target, dials *atomic.Uint64) (*http.Transport, error) {
 	dialer := &net.Dialer{Timeout: c.Timeout, KeepAlive: 15 * time.Second}
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		if target.socket != "" {
+			network, address = "unix", target.socket
+		}
+		dials.Add(1)
+		return dialer.DialContext(ctx, network, address)
+	}
 	t := &http.Transport{
-		DialContext:         dialer.DialContext,
+		DialContext:         dial,
 		TLSHandshakeTimeout: c.Timeout,
 		MaxIdleConnsPerHost: c.MaxParallel,
 		IdleConnTimeout:     90 * time.Second,
-	}
-	if target.socket != "" {
-		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", target.socket)
-		}
 	}
 	if target.scheme == "https" {
 		conf, err := c.tlsConfig(target.address)

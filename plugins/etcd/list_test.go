@@ -3,20 +3,16 @@ package etcd
 import (
 	"context"
 	"fmt"
-	"math"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/holdfast/holdfast/sdk/storage"
-	"github.com/holdfast/holdfast/test/servers"
 )
 
 // init must see what something else has put below the path.
@@ -172,60 +168,4 @@ func testListCompaction(t *testing.T, b declared, client *clientv3.Client) {
 	if compactions.Load() == 0 || moves.Load() == 0 {
 		t.Errorf("%d compactions, %d moves: the lists were not disturbed", compactions.Load(), moves.Load())
 	}
-}
-
-// One page costs what a page costs, whatever the directory holds, and a name costs what a
-// name costs, whatever lies below it.
-func TestListCostIsOfThePage(t *testing.T) {
-	t.Parallel()
-	server := servers.Etcd(t)
-	b := openAt(t, server.Address)
-	keys := map[string]bool{"small/last": true, "large/last": true}
-	for i := range 100_000 {
-		keys[fmt.Sprintf("large/dir/%06d", i)] = true
-	}
-	for i := range 2_000 {
-		keys[fmt.Sprintf("small/dir/%06d", i)] = true
-	}
-	putAll(t, b, keys)
-	for _, tt := range []struct {
-		what, below string
-		limit, want int
-	}{
-		{"a page of 1,000 names", "dir/", 1000, 1000},
-		{"the name of the directory and one more", "", 0, 2},
-	} {
-		small, large := cost(t, b, "small/"+tt.below, tt.limit, tt.want), cost(t, b, "large/"+tt.below, tt.limit, tt.want)
-		t.Logf("%s: of a directory of 2,000 %v, of 100,000 %v", tt.what, small, large)
-		if large.bytes > 3*small.bytes || large.time > 5*small.time+2*time.Millisecond {
-			t.Errorf("%s costs %v where the directory has 100,000, want about the %v of 2,000", tt.what, large, small)
-		}
-	}
-}
-
-type spent struct {
-	bytes int64 // allocated
-	time  time.Duration
-}
-
-func (s spent) String() string { return fmt.Sprintf("%v and %d KiB", s.time, s.bytes>>10) }
-
-// cost measures one List, with the etcd client and gRPC all that allocates: the least of
-// some attempts.
-func cost(t *testing.T, b declared, prefix string, limit, want int) spent {
-	t.Helper()
-	least := spent{math.MaxInt64, math.MaxInt64}
-	for range 15 {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		started := time.Now()
-		names, err := b.List(t.Context(), prefix, "", limit)
-		took := time.Since(started)
-		runtime.ReadMemStats(&after)
-		if err != nil || len(names) != want {
-			t.Fatalf("list %s: %d names, %v, want %d", prefix, len(names), err, want)
-		}
-		least = spent{min(least.bytes, int64(after.TotalAlloc-before.TotalAlloc)), min(least.time, took)}
-	}
-	return least
 }

@@ -38,21 +38,6 @@ func TestContract(t *testing.T) {
 	})
 }
 
-func TestContractThroughTheWire(t *testing.T) {
-	client := serve(t, inmem.New())
-	storagetest.Run(t, storagetest.Harness{
-		Expect:  everyday,
-		Checked: true,
-		Open: func(ctx context.Context) (storage.Backend, storage.Capabilities, error) {
-			b, err := client.Configure(ctx, nil)
-			if err != nil {
-				return nil, storage.Capabilities{}, err
-			}
-			return b, b.Capabilities(), nil
-		},
-	})
-}
-
 func TestDataIsSharedByName(t *testing.T) {
 	client := serve(t, inmem.New())
 	a1 := configure(t, client, map[string]any{"name": "a"})

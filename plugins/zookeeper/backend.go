@@ -62,8 +62,10 @@ func (b *Backend) item(ctx context.Context, s *session, key string) (storage.Ite
 		return storage.Item{}, err
 	}
 	witness, value, err := parseData(c.data)
-	if err != nil {
-		return storage.Item{}, err
+	if errors.Is(err, errForeign) {
+		// Somebody has overwritten it. That is a value like any other, as it is in other stores: the
+		// host, which can tell that it is not its own, must not take the store for unavailable.
+		value = c.data
 	}
 	return storage.Item{Value: value, Version: stateOf(witness, c.stat).version()}, nil
 }

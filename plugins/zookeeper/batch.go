@@ -3,6 +3,7 @@ package zookeeper
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/go-zookeeper/zk"
 
@@ -125,7 +126,8 @@ func (w *builder) finish(g guarded, s *session) (batch, error) {
 		out.size += requestSize(r.op)
 	}
 	if most := int(s.maxRequest.Load()); out.size > most {
-		return batch{}, &storage.TooLargeError{What: "request to zookeeper", Unit: "bytes", Size: out.size, Limit: most}
+		return batch{}, fmt.Errorf("%w; option jute_maxbuffer, and the servers' jute.maxbuffer, decide",
+			&storage.TooLargeError{What: "request to zookeeper", Unit: "bytes", Size: out.size, Limit: most})
 	}
 	return out, nil
 }

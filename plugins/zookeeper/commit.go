@@ -1,6 +1,7 @@
 package zookeeper
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,9 @@ func (b *Backend) Commit(ctx context.Context, guard storage.Guard, ops []storage
 	at, ok := parseVersion(guard.Version)
 	if !ok && guard.Version != "" {
 		return "", fmt.Errorf("%w: the version is not one of zookeeper's", storage.ErrConflict)
+	}
+	if err := b.recognise(ctx, within, s, guard); err != nil {
+		return "", err
 	}
 	if ok && at.witness == "" {
 		if at.witness, err = b.pin(ctx, within, s, path, at); err != nil {
@@ -114,4 +118,28 @@ func (b *Backend) pin(caller, within context.Context, s *session, path string, a
 		return "", fmt.Errorf("%w; take back a preparation: %w", storage.ErrConflict, err)
 	}
 	return "", storage.ErrConflict
+}
+
+// recognise returns ErrConflict if the guard is at guard.Version and holds something else
+// than guard.Prev: then the servers' data was put back to an older state and was changed
+// since. That ends every session, so the guard is compared once in each.
+func (b *Backend) recognise(caller, within context.Context, s *session, guard storage.Guard) error {
+	if guard.Version == "" || len(guard.Prev) == 0 || s.recognises(guard.Key) {
+		return nil
+	}
+	err := s.confirm(within)
+	var item storage.Item
+	if err == nil {
+		item, err = b.item(within, s, guard.Key)
+	}
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return nil
+	case err != nil:
+		return storage.NotApplied(b.failed(caller, "prepare a write to", err))
+	case item.Version == guard.Version && !bytes.Equal(item.Value, guard.Prev):
+		return fmt.Errorf("%w: zookeeper at %s has another record at this version; was an older state put back?", storage.ErrConflict, b.address)
+	}
+	s.recognise(guard.Key)
+	return nil
 }

@@ -41,8 +41,10 @@ func hint(err error) error {
 // one that also has the option timeout.
 func (b *Backend) failed(caller context.Context, doing string, err error) error {
 	switch {
-	case errors.Is(err, storage.ErrTooLarge), errors.Is(err, storage.ErrConflict):
+	case errors.Is(err, storage.ErrConflict):
 		return err
+	case errors.Is(err, storage.ErrTooLarge):
+		return fmt.Errorf("%s zookeeper at %s: %w", doing, b.address, err)
 	case caller.Err() != nil:
 		return fmt.Errorf("%s zookeeper at %s: %w", doing, b.address, caller.Err())
 	case errors.Is(err, context.DeadlineExceeded):
@@ -59,4 +61,10 @@ func (b *Backend) refused(about int, err error) error {
 		err = &storage.OpError{Index: about, Err: err}
 	}
 	return storage.NotApplied(err)
+}
+
+// overDirectory is the error of a directory that has, or would have, too many names.
+func overDirectory(size, limit int) error {
+	return fmt.Errorf("%w; option max_directory is the limit",
+		&storage.TooLargeError{What: "directory", Unit: "names", Size: size, Limit: limit})
 }

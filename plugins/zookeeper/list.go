@@ -6,8 +6,6 @@ import (
 	"slices"
 
 	"github.com/go-zookeeper/zk"
-
-	"github.com/holdfast/holdfast/sdk/storage"
 )
 
 // List returns the names directly below prefix. ZooKeeper has no pages: every call
@@ -24,7 +22,7 @@ func (b *Backend) List(ctx context.Context, prefix, after string, limit int) ([]
 		}
 		// Twice as many as a write may leave: some may have been written at once.
 		if n := t.nodes[path].children; n > 2*b.maxDirectory {
-			return &storage.TooLargeError{What: "directory", Unit: "names", Size: n, Limit: b.maxDirectory}
+			return overDirectory(n, b.maxDirectory)
 		}
 		var err error
 		children, err = call(ctx, s, func(zc *zk.Conn) ([]string, error) {

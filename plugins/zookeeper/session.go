@@ -28,10 +28,11 @@ type session struct {
 	// maxRequest is the longest request the server takes, in bytes.
 	maxRequest atomic.Int64
 
-	mu         sync.Mutex // guards next, confirming and watches
+	mu         sync.Mutex // guards what follows
 	next       *confirmation
 	confirming bool
 	watches    map[string]*watch
+	recognised string // key of the guard that was compared in this session
 }
 
 // dialer opens sessions.
@@ -132,6 +133,18 @@ func (s *session) note(err error) {
 	if err != nil && !serverSays(err) {
 		s.lost()
 	}
+}
+
+func (s *session) recognises(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.recognised == key
+}
+
+func (s *session) recognise(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.recognised = key
 }
 
 // alive reports whether the connection is not known to be over.

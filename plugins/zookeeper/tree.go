@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/go-zookeeper/zk"
-
-	"github.com/holdfast/holdfast/sdk/storage"
 )
 
 // tree is the part of ZooKeeper's tree that a batch concerns: as it was read, and as the
@@ -123,7 +121,7 @@ func (t *tree) add(path string, most int) (made []string, err error) {
 	for _, created := range slices.Concat(made, []string{path}) {
 		directory := t.nodes[parentOf(created)]
 		if directory.children >= most {
-			return nil, &storage.TooLargeError{What: "directory", Unit: "names", Size: directory.children + 1, Limit: most}
+			return nil, overDirectory(directory.children+1, most)
 		}
 		directory.children++
 	}

@@ -149,8 +149,17 @@ func testForeignNodes(t *testing.T, b declared) {
 	if got, err := b.List(t.Context(), "", "", 0); err != nil || !slices.Equal(got, want) {
 		t.Errorf("list: %q, %v, want %q", got, err, want)
 	}
-	if item, err := b.Get(t.Context(), "empty"); !errors.Is(err, storage.ErrUnavailable) {
-		t.Errorf("get of a node without our header: %q, %v, want ErrUnavailable", item.Value, err)
+	raw(t, b, func(zc *zk.Conn) (*zk.Stat, error) { return zc.Set(b.root+"/=bad", []byte("garbage"), -1) })
+	item, err := b.Get(t.Context(), "bad")
+	if err != nil || string(item.Value) != "garbage" {
+		t.Errorf("get of a node without our header: %q, %v, want it as it is", item.Value, err)
+	}
+	version, err := b.Commit(t.Context(), storage.Guard{Key: "bad", Version: item.Version, Prev: item.Value, Value: []byte("repaired")}, nil)
+	if err != nil {
+		t.Fatalf("replace it: %v", err)
+	}
+	if item, err := b.Get(t.Context(), "bad"); err != nil || string(item.Value) != "repaired" || item.Version != version {
+		t.Errorf("get of what replaced it: %+v, %v, want version %s", item, err, version)
 	}
 }
 

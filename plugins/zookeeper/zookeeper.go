@@ -8,8 +8,9 @@
 //
 // A Version is the count of changes that ZooKeeper keeps for a node, with the name of a
 // child, the witness, that tells the lives of the node apart. Only a store that is taken
-// back to an older state can give a version a second time: stop all Holdfast nodes before
-// doing that.
+// back to an older state can give a version a second time. The first Commit of a session
+// therefore compares the guard's value as well. It is a read of its own, not one step with
+// the Commit: stop all Holdfast nodes before a restore.
 package zookeeper
 
 import (
