@@ -6,7 +6,7 @@ TOOLS   := $(CURDIR)/.tools/bin
 # Packages with benchmarks of their own, besides the table in test/bench.
 MICRO    = $(sort $(dir $(shell grep -rl --include='*_test.go' '^func Benchmark' ./host ./sdk ./plugins)))
 
-.PHONY: build run servers test check lint vet generate generate-check tidy-check bench tools-lint tools-proto clean
+.PHONY: build run servers test chaos check lint vet generate generate-check tidy-check bench bench-failover chaos tools-lint tools-proto clean
 
 build: ## bin/holdfast and bin/plugins/
 	go build -trimpath -o bin/holdfast ./cmd/holdfast
@@ -25,6 +25,14 @@ test: servers ## all tests, on the real servers
 	go test -race -p 2 -timeout 20m $$(go list ./... | grep -v /holdfast/test/) || status=$$?; \
 	go test -race -p 1 -timeout 40m ./test/... || status=$$?; \
 	exit $$status
+
+# make chaos DURATION=1h STORE=etcd SEED=7; make chaos STEPDOWNS=1000
+DURATION := 1h
+chaos: servers ## real processes under faults: DURATION for each of the stores, or one STORE; or STEPDOWNS step-downs under load
+	mkdir -p .artifacts
+	CHAOS_DURATION=$(DURATION) CHAOS_STORE=$(STORE) CHAOS_SEED=$(SEED) CHAOS_STEPDOWNS=$(STEPDOWNS) \
+	go test -count 1 -timeout 0 -v -artifacts -outputdir $(CURDIR)/.artifacts -run '$(if $(STEPDOWNS),StepDowns,Chaos|WrongClocks)' ./test/chaos
+	go test -tags faultclock ./host/clock
 
 check: lint vet generate-check tidy-check test ## exactly what CI runs; the tests come last
 
@@ -47,6 +55,12 @@ bench: servers ## how fast it is, against the store itself; then the smallest pa
 	go test -run '^$$' -bench . -benchtime 3x ./test/bench
 	go test -run '^$$' -bench . -benchmem $(MICRO)
 
+# make bench-failover TRIES=200x ROWS=etcd/step-down
+TRIES := 20x
+ROWS  := .
+bench-failover: servers ## for how long writes stop when something is lost, on each store
+	go test -run '^$$' -bench 'Failover/$(ROWS)' -benchtime $(TRIES) -timeout 0 ./test/bench/failover
+
 tools-lint:
 	@scripts/tools/install lint
 
@@ -54,4 +68,4 @@ tools-proto:
 	@scripts/tools/install proto
 
 clean: ## removes what was built here, not the servers and tools
-	rm -rf bin
+	rm -rf bin .artifacts

@@ -21,6 +21,7 @@ func TestMain(m *testing.M) { harness.Main(m) }
 // was acknowledged, failed and left unknown.
 type writer struct {
 	client *api.Client
+	first  int // number of the first key; writers at the same time need ranges of their own
 
 	mu      sync.Mutex
 	acked   []int       // guarded by mu
@@ -35,7 +36,7 @@ func (w *writer) run(ctx context.Context) {
 	defer tick.Stop()
 	var requests sync.WaitGroup
 	defer requests.Wait()
-	for i := 0; ; i++ {
+	for i := w.first; ; i++ {
 		select {
 		case <-ctx.Done():
 			return

@@ -5,17 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/anishathalye/porcupine"
 	"github.com/hashicorp/vault/api"
 
+	"github.com/holdfast/holdfast/test/audit"
 	"github.com/holdfast/holdfast/test/harness"
+	"github.com/holdfast/holdfast/test/history"
 )
 
 // frozen is how long the active node and its plugin are stopped: several leases.
@@ -35,18 +35,18 @@ func frozenActive(t *testing.T, b backend) {
 	active := c.Active()
 	epoch := epochOf(t, active)
 
-	h := &history{start: time.Now()}
+	h := &registers{start: time.Now(), ops: map[string][]history.Op{}}
 	ctx, stop := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
 	for i := range 9 {
 		client := c.Nodes[i%3].Client(c.RootToken)
 		clients.Go(func() { h.client(ctx, i, client) })
 	}
-	var audit *audit
-	if b.states != nil {
-		audit = newAudit(t, b.states(t, s), c.UnsealKey)
-		clients.Go(func() { audit.run(ctx) })
+	audit, err := audit.New(c.UnsealKey)
+	if err != nil {
+		t.Fatal(err)
 	}
+	clients.Go(func() { audit.Run(ctx, b.follow(s)) })
 	defer clients.Wait()
 	defer stop()
 
@@ -60,7 +60,7 @@ func frozenActive(t *testing.T, b backend) {
 	harness.Eventually(t, "a successor answers", h.atLeast(before+200))
 	for i := range 64 {
 		client := active.Client(c.RootToken)
-		clients.Go(func() { h.one(ctx, 100+i, client, registerOp{key: registerName(i)}) })
+		clients.Go(func() { h.one(ctx, 100+i, client, registerName(i), 0) })
 	}
 	<-thaw.C
 	active.Resume()
@@ -85,14 +85,12 @@ func frozenActive(t *testing.T, b backend) {
 	for _, err := range h.errs {
 		t.Error(err)
 	}
-	if audit != nil {
-		audit.report(t)
-	}
+	audit.Report(t)
 	h.check(t)
 }
 
-// history is what clients did to a few registers.
-type history struct {
+// registers is what clients did to a few registers.
+type registers struct {
 	start   time.Time
 	done    atomic.Int64
 	refused atomic.Int64
@@ -100,17 +98,11 @@ type history struct {
 	values  atomic.Int64
 
 	mu   sync.Mutex
-	ops  []porcupine.Operation // guarded by mu
-	errs []error               // guarded by mu
+	ops  map[string][]history.Op // guarded by mu; by register
+	errs []error                 // guarded by mu
 }
 
-// registerOp reads a register, or writes a value that is written only once.
-type registerOp struct {
-	key   string
-	write int // 0: read
-}
-
-func (h *history) atLeast(n int64) func() error {
+func (h *registers) atLeast(n int64) func() error {
 	return func() error {
 		if got := h.done.Load(); got < n {
 			return fmt.Errorf("%d operations", got)
@@ -123,49 +115,52 @@ func registerName(i int) string { return "kv/r" + strconv.Itoa(i%4) }
 
 // client does one operation after another until ctx ends. Requests in flight then are
 // waited for: their outcome counts.
-func (h *history) client(ctx context.Context, id int, client *api.Client) {
+func (h *registers) client(ctx context.Context, id int, client *api.Client) {
 	for n := 0; ctx.Err() == nil; n++ {
-		op := registerOp{key: registerName(id + n)}
+		write := 0
 		if n%3 == 0 {
-			op.write = int(h.values.Add(1))
+			write = int(h.values.Add(1))
 		}
-		h.one(ctx, id, client, op)
+		h.one(ctx, id, client, registerName(id+n), write)
 	}
 }
 
-// one does one operation and takes its outcome down.
-func (h *history) one(ctx context.Context, id int, client *api.Client, op registerOp) {
-	call := time.Since(h.start)
-	got, err := do(context.WithoutCancel(ctx), client, op)
-	ret := time.Since(h.start)
+// one writes a value, or reads if it is 0, and takes the outcome down.
+func (h *registers) one(ctx context.Context, id int, client *api.Client, key string, write int) {
+	op := history.Op{Client: id, Call: time.Since(h.start), Input: history.Read{}}
+	got, err := do(context.WithoutCancel(ctx), client, key, write)
+	op.Return, op.Output = time.Since(h.start), got
+	if write != 0 {
+		op.Input, op.Output = history.Write{Value: write}, nil
+	}
 	switch {
 	case err == nil:
 		h.done.Add(1)
 	case statusOf(err) == http.StatusServiceUnavailable:
 		h.refused.Add(1) // provably not run
 		return
-	case op.write == 0:
+	case write == 0:
 		return // a read that failed says nothing
 	case statusOf(err) == http.StatusGatewayTimeout:
 		h.unknown.Add(1)
-		ret = time.Hour // it may take effect at any time from now on
+		op.Unknown = true
 	default:
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.errs = append(h.errs, fmt.Errorf("%+v failed in another way than 503 or 504: %w", op, err))
+		h.errs = append(h.errs, fmt.Errorf("write %d to %s failed in another way than 503 or 504: %w", write, key, err))
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.ops = append(h.ops, porcupine.Operation{ClientId: id, Input: op, Output: got, Call: int64(call), Return: int64(ret)})
+	h.ops[key] = append(h.ops[key], op)
 }
 
-func do(ctx context.Context, client *api.Client, op registerOp) (int, error) {
-	if op.write != 0 {
-		_, err := client.Logical().WriteWithContext(ctx, op.key, map[string]any{"v": op.write})
+func do(ctx context.Context, client *api.Client, key string, write int) (int, error) {
+	if write != 0 {
+		_, err := client.Logical().WriteWithContext(ctx, key, map[string]any{"v": write})
 		return 0, err
 	}
-	secret, err := client.Logical().ReadWithContext(ctx, op.key)
+	secret, err := client.Logical().ReadWithContext(ctx, key)
 	if err != nil || secret == nil {
 		return 0, err
 	}
@@ -179,32 +174,11 @@ func statusOf(err error) int {
 	return 0
 }
 
-func (h *history) check(t *testing.T) {
+func (h *registers) check(t *testing.T) {
 	t.Helper()
-	model := porcupine.Model{
-		Partition: func(ops []porcupine.Operation) [][]porcupine.Operation {
-			byKey := map[string][]porcupine.Operation{}
-			for _, o := range ops {
-				key := o.Input.(registerOp).key
-				byKey[key] = append(byKey[key], o)
-			}
-			var parts [][]porcupine.Operation
-			for _, part := range byKey {
-				parts = append(parts, part)
-			}
-			return parts
-		},
-		Init: func() any { return 0 },
-		Step: func(state, input, output any) (bool, any) {
-			if w := input.(registerOp).write; w != 0 {
-				return true, w
-			}
-			return output.(int) == state.(int), state
-		},
-	}
-	result, info := porcupine.CheckOperationsVerbose(model, h.ops, time.Minute)
-	if result != porcupine.Ok {
-		path := filepath.Join(t.ArtifactDir(), "history.html")
-		t.Errorf("the history is %s; see %s (%v)", result, path, porcupine.VisualizePath(model, info, path))
+	for key, ops := range h.ops {
+		if err := history.Register().Check(key, t.ArtifactDir(), ops); err != nil {
+			t.Error(err)
+		}
 	}
 }

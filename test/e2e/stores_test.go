@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/holdfast/holdfast/test/audit"
 	"github.com/holdfast/holdfast/test/servers"
 )
 
@@ -17,11 +18,9 @@ type store interface {
 
 // backend is a kind of store, with the plugin for it. What holds on one must hold on all.
 type backend struct {
-	name  string
-	start func(t *testing.T) (s store, stanza string)
-	// states returns how to look at all states of the store that can be seen at one
-	// moment each; nil if the store has no such look.
-	states func(t *testing.T, s store) states
+	name   string
+	start  func(t *testing.T) (s store, stanza string)
+	follow func(s store) audit.Follower // for an audit of the store itself
 }
 
 // backends is the table of all stores with high availability that have a server.
@@ -30,15 +29,15 @@ func backends() []backend {
 		{"consul", func(t *testing.T) (store, string) {
 			s := servers.Consul(t)
 			return s, consulStanza(s)
-		}, consulStates},
+		}, func(s store) audit.Follower { return audit.Consul(s.(*servers.ConsulServer).Address) }},
 		{"etcd", func(t *testing.T) (store, string) {
 			s := servers.Etcd(t)
 			return etcdStore{s}, fmt.Sprintf("storage \"etcd\" {\n  address = %q\n}", s.Address)
-		}, etcdStates},
+		}, func(s store) audit.Follower { return audit.Etcd(s.(etcdStore).Address) }},
 		{"zookeeper", func(t *testing.T) (store, string) {
 			s := servers.ZooKeeper(t)
 			return s, fmt.Sprintf("storage \"zookeeper\" {\n  address = %q\n}", s.Address)
-		}, nil},
+		}, func(s store) audit.Follower { return audit.ZooKeeper(s.(*servers.ZooKeeperServer).DataDir()) }},
 	}
 }
 

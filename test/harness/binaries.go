@@ -16,12 +16,15 @@ import (
 // built is where Main has built the programs.
 var built struct { //nolint:gochecknoglobals // written once by Main, before any test
 	once sync.Once
+	tags string
 	dir  string
 	err  error
 }
 
-// Main is the TestMain of a package that uses Binaries: it removes what was built.
-func Main(m *testing.M) {
+// Main is the TestMain of a package that uses Binaries: it removes what was built. The
+// programs are built with the build tags.
+func Main(m *testing.M, tags ...string) {
+	built.tags = strings.Join(tags, ",")
 	code := m.Run()
 	if built.dir != "" {
 		_ = os.RemoveAll(built.dir)
@@ -64,15 +67,33 @@ func buildAll() (string, error) {
 		if strings.HasPrefix(filepath.Base(pkg), "holdfast-storage-") {
 			out = filepath.Join(dir, "plugins", filepath.Base(pkg))
 		}
-		args := []string{"build", "-o", out}
-		if raceEnabled {
-			args = append(args, "-race")
-		}
-		cmd := exec.Command("go", append(args, pkg)...)
-		cmd.Dir = Root()
-		if text, err := cmd.CombinedOutput(); err != nil {
-			return dir, fmt.Errorf("build %s: %w\n%s", pkg, err, text)
+		if err := build(out, pkg, built.tags); err != nil {
+			return dir, err
 		}
 	}
 	return dir, nil
+}
+
+func build(out, pkg, tags string) error {
+	args := []string{"build", "-tags", tags, "-o", out}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	cmd := exec.Command("go", append(args, pkg)...)
+	cmd.Dir = Root()
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", pkg, err, text)
+	}
+	return nil
+}
+
+// Previous builds the server as the release before this one: what it shares with other nodes
+// is one version older. See package version.
+func Previous(t testing.TB) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "holdfast-previous")
+	if err := build(out, filepath.Join(Root(), "cmd", "holdfast"), "holdfast_previous"); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/hashicorp/vault/api"
@@ -20,9 +21,14 @@ type Cluster struct {
 // token and the key are the caller's to set.
 func NewSealed(t testing.TB, size int, storage string) *Cluster {
 	t.Helper()
+	return newSealed(t, slices.Repeat([]string{storage}, size))
+}
+
+func newSealed(t testing.TB, storage []string) *Cluster {
+	t.Helper()
 	c := &Cluster{t: t}
-	for i := range size {
-		c.Nodes = append(c.Nodes, NewNode(t, fmt.Sprintf("n%d", i+1), storage))
+	for i, stanza := range storage {
+		c.Nodes = append(c.Nodes, NewNode(t, fmt.Sprintf("n%d", i+1), stanza))
 	}
 	return c
 }
@@ -31,7 +37,25 @@ func NewSealed(t testing.TB, size int, storage string) *Cluster {
 // all, and waits until one is active and the others are attached to it.
 func NewCluster(t testing.TB, size int, storage string) *Cluster {
 	t.Helper()
-	c := NewSealed(t, size, storage)
+	return NewClusterOn(t, slices.Repeat([]string{storage}, size)...)
+}
+
+// NewClusterOn is NewCluster with a stanza for each node: all of the same store, reached
+// in different ways.
+func NewClusterOn(t testing.TB, storage ...string) *Cluster {
+	t.Helper()
+	return form(t, newSealed(t, storage))
+}
+
+// Form makes a cluster of sealed nodes: it initialises the first, unseals all, and waits
+// until one is active and the others are attached to it.
+func Form(t testing.TB, nodes ...*Node) *Cluster {
+	t.Helper()
+	return form(t, &Cluster{t: t, Nodes: nodes})
+}
+
+func form(t testing.TB, c *Cluster) *Cluster {
+	t.Helper()
 	keys, err := c.Nodes[0].Client("").Sys().Init(&api.InitRequest{SecretShares: 1, SecretThreshold: 1})
 	if err != nil {
 		t.Fatalf("initialise: %v", err)
@@ -40,7 +64,7 @@ func NewCluster(t testing.TB, size int, storage string) *Cluster {
 	for _, n := range c.Nodes {
 		c.Unseal(n)
 	}
-	c.AwaitMembers(size)
+	c.AwaitMembers(len(c.Nodes))
 	return c
 }
 

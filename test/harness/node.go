@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -24,9 +25,10 @@ type Node struct {
 	Name       string
 	Address    string // host:port of the API
 	ConfigPath string
+	Program    string // that the next Start runs; empty: the one of Binaries
 
 	t    testing.TB
-	dir  string
+	dir  string // of the configuration and the logs, among the artifacts
 	env  []string
 	proc *process.Process
 }
@@ -34,33 +36,63 @@ type Node struct {
 // quickExit keeps the race detector from sleeping for a second when a program ends.
 const quickExit = "GORACE=atexit_sleep_ms=0"
 
+// Spec is what a node is to be. Only Name and Storage are required.
+type Spec struct {
+	Name    string
+	Storage string   // a stanza in HCL
+	Config  string   // more of the configuration, in HCL
+	Env     []string // NAME=value; the node gets nothing of the test's environment
+	Program string   // see Node
+	// Advertise returns the addresses, host:port, at which others reach the node, given
+	// those at which it listens for clients and for other nodes; nil: the same.
+	Advertise func(api, cluster string) (apiAddr, clusterAddr string)
+}
+
 // NewNode writes a configuration for a server with storage, a stanza in HCL, and starts
 // it. It stops with the test, and its log is shown if the test has failed.
 func NewNode(t testing.TB, name, storage string) *Node {
+	t.Helper()
+	return NewNodeOf(t, Spec{Name: name, Storage: storage})
+}
+
+// NewNodeOf is NewNode for a node with more to it.
+func NewNodeOf(t testing.TB, spec Spec) *Node {
 	t.Helper()
 	ports, err := process.FreePorts(2)
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir, err := os.MkdirTemp(t.ArtifactDir(), spec.Name+"-")
+	if err != nil {
+		t.Fatal(err)
+	}
 	n := &Node{
-		Name: name, Address: fmt.Sprintf("127.0.0.1:%d", ports[0]), t: t, dir: t.TempDir(),
-		env: []string{quickExit},
+		Name: spec.Name, Program: spec.Program, Address: fmt.Sprintf("127.0.0.1:%d", ports[0]), t: t, dir: dir,
+		env: append([]string{quickExit}, spec.Env...),
 	}
 	n.ConfigPath = filepath.Join(n.dir, "holdfast.hcl")
+	cluster := fmt.Sprintf("127.0.0.1:%d", ports[1])
+	clusterAddr := cluster
+	if spec.Advertise != nil {
+		var apiAddr string
+		apiAddr, clusterAddr = spec.Advertise(n.Address, cluster)
+		spec.Config += fmt.Sprintf("api_addr = %q\n", "http://"+apiAddr)
+	}
 	text := fmt.Sprintf(`
 plugin_directory = %q
 log_level        = "debug"
-cluster_addr     = "https://127.0.0.1:%[3]d"
+cluster_addr     = "https://%s"
 listener "tcp" {
-  address         = %[2]q
-  cluster_address = "127.0.0.1:%[3]d"
+  address         = %q
+  cluster_address = %q
   tls_disable     = true
 }
 plugin "consul" {
-  env = [%[4]q]
+  env = [%q]
 }
-%[5]s
-`, filepath.Join(Binaries(t), "plugins"), n.Address, ports[1], quickExit, storage)
+%s
+%s
+`, filepath.Join(Binaries(t), "plugins"), clusterAddr, n.Address, cluster, quickExit, spec.Storage, spec.Config)
 	if err := os.WriteFile(n.ConfigPath, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -78,8 +110,18 @@ func (n *Node) cleanup() {
 		n.t.Errorf("%s: the race detector has found something; see standard error", n.Name)
 	}
 	if n.t.Failed() {
-		n.t.Logf("%s: standard output:\n%s\n%s: standard error:\n%s", n.Name, n.Output(), n.Name, n.Log())
+		n.t.Logf("%s: standard output:\n%s\n%s: standard error:\n%s", n.Name, end(n.outputPath(), n.Output()), n.Name, end(n.logPath(), n.Log()))
 	}
+}
+
+// mostShown is how much of a log a failed test shows; the whole is among the artifacts.
+const mostShown = 256 << 10
+
+func end(path, log string) string {
+	if len(log) <= mostShown {
+		return log
+	}
+	return "(the end of " + path + ")\n" + log[len(log)-mostShown:]
 }
 
 // Start starts the server, again after it has ended, and waits for its banner.
@@ -87,21 +129,28 @@ func (n *Node) Start() {
 	n.t.Helper()
 	// The banner goes to the file of this start; both files grow over restarts.
 	marker := strings.Count(n.Output(), banner)
-	proc, err := process.Start(n.outputPath(), n.logPath(), n.env,
-		filepath.Join(Binaries(n.t), "holdfast"), "server", "-config="+n.ConfigPath)
-	if err != nil {
+	if err := n.Launch(); err != nil {
 		n.t.Fatal(err)
 	}
-	n.proc = proc
 	Eventually(n.t, n.Name+" prints its banner", func() error {
-		if proc.Ended() {
-			n.t.Fatalf("%s ended with exit code %d:\n%s", n.Name, proc.ExitCode(), n.Log())
+		if n.proc.Ended() {
+			n.t.Fatalf("%s ended with exit code %d:\n%s", n.Name, n.proc.ExitCode(), n.Log())
 		}
 		if strings.Count(n.Output(), banner) == marker {
 			return errors.New("no banner yet")
 		}
 		return nil
 	})
+}
+
+// Launch starts the server, again after it has ended, and waits for nothing.
+func (n *Node) Launch() error {
+	program := cmp.Or(n.Program, filepath.Join(Binaries(n.t), "holdfast"))
+	proc, err := process.Start(n.outputPath(), n.logPath(), n.env, program, "server", "-config="+n.ConfigPath)
+	if err == nil {
+		n.proc = proc
+	}
+	return err
 }
 
 const banner = "==> Holdfast server started"
