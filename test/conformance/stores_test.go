@@ -19,9 +19,10 @@ type store struct {
 	name string
 	// kind is where its data lives, as the suite calls it.
 	kind string
-	// flags are what the suite has to know of it besides its configuration: what means another
-	// set of data, whose name begins like the one used, and where to put a proxy.
-	flags []string
+	// elsewhere is the flag that means another set of data, whose name begins like the one used.
+	elsewhere string
+	// link is the flag that says where to put a proxy; empty: there is no connection that could break.
+	link string
 	// single starts one server and returns the plugin's configuration.
 	single func(t *testing.T) map[string]string
 	// members starts three servers; nil: there are none. killLeader makes the others elect
@@ -33,11 +34,11 @@ type store struct {
 func stores() []store {
 	return []store{
 		{
-			name: "inmem", kind: "process", flags: []string{"-elsewhere=name=default2"},
+			name: "inmem", kind: "process", elsewhere: "-elsewhere=name=default2",
 			single: func(*testing.T) map[string]string { return nil },
 		},
 		{
-			name: "consul", kind: "shared", flags: []string{"-elsewhere=path=conformance2/", "-link=address"},
+			name: "consul", kind: "shared", elsewhere: "-elsewhere=path=conformance2/", link: "-link=address",
 			single: func(t *testing.T) map[string]string {
 				t.Helper()
 				return map[string]string{"address": servers.Consul(t).Address, "path": "conformance"}
@@ -45,7 +46,7 @@ func stores() []store {
 			members: consulMembers,
 		},
 		{
-			name: "etcd", kind: "shared", flags: []string{"-elsewhere=path=conformance2/", "-link=address,sync=false"},
+			name: "etcd", kind: "shared", elsewhere: "-elsewhere=path=conformance2/", link: "-link=address,sync=false",
 			single: func(t *testing.T) map[string]string {
 				t.Helper()
 				return map[string]string{"address": servers.Etcd(t).Address, "path": "conformance"}
@@ -61,7 +62,7 @@ func stores() []store {
 			},
 		},
 		{
-			name: "zookeeper", kind: "shared", flags: []string{"-elsewhere=path=conformance2/", "-link=address"},
+			name: "zookeeper", kind: "shared", elsewhere: "-elsewhere=path=conformance2/", link: "-link=address",
 			single: func(t *testing.T) map[string]string {
 				t.Helper()
 				// By default the plugin leaves a server that is silent for 1.3 s, and here is no other.
