@@ -130,6 +130,10 @@ func TestSystemEndpoints(t *testing.T) {
 	if target := <-f.stepped; target != "b" {
 		t.Errorf("stepped down to %q, want b", target)
 	}
+	f.ok(204, "PUT", "/v1/sys/step-down", "null\n") // what Vault's client sends for no data
+	if target := <-f.stepped; target != "" {
+		t.Errorf("stepped down to %q, want anyone", target)
+	}
 }
 
 func TestTokenLookup(t *testing.T) {

@@ -154,7 +154,7 @@ func readJSON(r *http.Request) ([]byte, *Response) {
 		return nil, failed(http.StatusBadRequest, "the request body ended early")
 	}
 	switch {
-	case len(body) == 0:
+	case len(body) == 0, bytes.Equal(bytes.TrimSpace(body), []byte("null")): // Vault's clients send null for nothing
 		return nil, nil
 	case !utf8.Valid(body) || !json.Valid(body):
 		return nil, failed(http.StatusBadRequest, "the request body is not valid JSON")

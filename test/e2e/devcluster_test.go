@@ -125,7 +125,8 @@ func (c *devCluster) awaitMembers(via devNode, n int) {
 	c.t.Helper()
 	harness.Eventually(c.t, fmt.Sprintf("%d members are listed", n), func() error {
 		text := c.run(via, "operator", "members")
-		if strings.Count(text, "http://") != n || strings.Count(text, " true ") != 1 {
+		// Each has one cluster address.
+		if strings.Count(text, "https://") != n || strings.Count(text, " true ") != 1 {
 			return fmt.Errorf("the members are:\n%s", text)
 		}
 		return nil
