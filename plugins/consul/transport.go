@@ -76,6 +76,11 @@ func begin(ctx context.Context, timeout time.Duration) (context.Context, *attemp
 	return ctx, a, cancel
 }
 
+// idleTime is how long a connection that nobody uses is kept: longer than the active
+// node's pause between two requests, which is a heartbeat, and short enough that what
+// many requests at once have opened, watches that were given up among them, is soon gone.
+const idleTime = 15 * time.Second
+
 // newTransport returns the base transport: no proxy and nothing else from the
 // environment. It counts its connections in dials.
 func newTransport(c Config, target target, dials *atomic.Uint64) (*http.Transport, error) {
@@ -91,7 +96,7 @@ func newTransport(c Config, target target, dials *atomic.Uint64) (*http.Transpor
 		DialContext:         dial,
 		TLSHandshakeTimeout: c.Timeout,
 		MaxIdleConnsPerHost: c.MaxParallel,
-		IdleConnTimeout:     90 * time.Second,
+		IdleConnTimeout:     idleTime,
 	}
 	if target.scheme == "https" {
 		conf, err := c.tlsConfig(target.address)
