@@ -269,6 +269,9 @@ func (d *Driver) take(ctx context.Context, r received) error {
 			d.lookNow(ctx)
 		case Ask:
 			d.tasks.Go(func() { d.deliver(ctx, d.ask(ctx, f.Gaps)) })
+		case CheckWrites:
+			version := d.state.Version
+			d.tasks.Go(func() { d.deliver(ctx, d.checkWrites(ctx, version)) })
 		case Resolve:
 			d.cfg.Log.Resolve(f.Result, r.cause)
 		case Become:

@@ -128,8 +128,17 @@ func TestStepDownWhileTheStoreHangs(t *testing.T) {
 
 // A store that is away does not change who is active: suspended, then on in the same term.
 func TestStoreAwayAndBack(t *testing.T) {
-	for name, failure := range map[string]fakestorage.Failure{
-		"refuses": fakestorage.Refuse, "loses calls": fakestorage.LoseCall, "hangs": fakestorage.Hang,
+	all := func(f fakestorage.Failure) func(fakestorage.Call) fakestorage.Fault {
+		return func(fakestorage.Call) fakestorage.Fault { return fakestorage.Fault{Failure: f} }
+	}
+	for name, fault := range map[string]func(fakestorage.Call) fakestorage.Fault{
+		"refuses": all(fakestorage.Refuse), "loses calls": all(fakestorage.LoseCall), "hangs": all(fakestorage.Hang),
+		"refuses writes": func(call fakestorage.Call) fakestorage.Fault {
+			if call == fakestorage.Commit {
+				return fakestorage.Fault{Failure: fakestorage.Refuse}
+			}
+			return fakestorage.Fault{}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -138,8 +147,8 @@ func TestStoreAwayAndBack(t *testing.T) {
 			await(t, "active", a.active)
 			b := c.start(patiently)
 			await(t, "the second knows the first", func() bool { return b.Snapshot().Record.Holder.ID == a.id })
-			a.conn.FailAll(failure)
-			b.conn.FailAll(failure)
+			a.conn.Fail(fault)
+			b.conn.Fail(fault)
 			await(t, "suspended", func() bool { return a.Snapshot().Suspended })
 			if err := a.put("k", "1"); err == nil {
 				t.Error("a write succeeded without the store")

@@ -62,6 +62,7 @@ func (s *State) unapplied(now clock.Instant) []Effect {
 		return []Effect{Resolve{Result: Again}}
 	case TakeOver:
 		s.Changed = now
+		s.Writes.Refused, s.Writes.Asked = s.Record.Phase == Held, now
 		return s.demote(Doubtful, "")
 	case GiveUp:
 		return s.leaveUntold(now)

@@ -31,6 +31,7 @@ var update = flag.Bool("update", false, "rewrite the expected output in testdata
 //	[+DELAY] seen VERSION PHASE|own|doubt [FIELD=VALUE ...]; read likewise, by a read begun now
 //	[+DELAY] heard|told [FIELD=VALUE ...]; told answers the last ask
 //	[+DELAY] gone DAMAGE [VERSION]
+//	[+DELAY] writes taken|refused
 //	[+DELAY] accept
 //
 // unwanted is lost, when no request waits for what was sent any more.
@@ -133,6 +134,8 @@ func (s *script) parse(words []string) (Event, error) {
 	case "heard", "told":
 		r, err := s.record("ACTIVE", words[1:])
 		return Heard{Newest: r.sighting(), Asked: words[0] == "told", Gaps: s.asked}, err
+	case "writes":
+		return WritesChecked{Taken: arg == "taken"}, nil
 	case "accept":
 		return AcceptRestore{Cluster: "c"}, nil
 	case "done":

@@ -105,6 +105,10 @@ var faults = []fault{
 		s.store.refuses = [...]float64{0.3, 1}[s.rnd.IntN(2)]
 		s.after(s.while(4*time.Second), func() { s.store.refuses = 0 })
 	}},
+	{"store is full", func(s *sim, _ *simNode) {
+		s.store.full = true
+		s.after(s.while(6*time.Second), func() { s.store.full = false })
+	}},
 	{"store hangs", func(s *sim, _ *simNode) {
 		s.store.hangs = true
 		s.after(s.while(4*time.Second), func() { s.store.hangs = false })
@@ -156,7 +160,7 @@ func (s *sim) heal() {
 	s.calm = true
 	s.late, s.loss, s.deaf, s.gaps, s.rejects = 0, 0, 0, 0, 0
 	s.backend.losesAnswers = 0
-	s.store.refuses, s.store.hangs = 0, false
+	s.store.refuses, s.store.hangs, s.store.full = 0, false, false
 	for _, n := range s.nodes {
 		n.paused, n.requestsCut, n.answersCut = s.now, s.now, s.now
 		n.plugin.paused, n.plugin.down = s.now, false

@@ -47,10 +47,11 @@ const (
 
 // The mutants that show in what a scenario takes care of.
 const (
-	silenceAway mutant = "silence of the record counts while the store is away"
-	handsOff    mutant = "what was handed to one node is taken by others at once"
-	plainWill   mutant = "the last will has a seq like any Commit"
-	noMemory    mutant = "nobody remembers what the store held before"
+	silenceAway  mutant = "silence of the record counts while the store is away"
+	noWriteCheck mutant = "a take-over that was refused is tried again, whether the store takes writes or not"
+	handsOff     mutant = "what was handed to one node is taken by others at once"
+	plainWill    mutant = "the last will has a seq like any Commit"
+	noMemory     mutant = "nobody remembers what the store held before"
 )
 
 // mutants says within how many seeds each is to be noticed: about ten times as many as it
@@ -146,6 +147,8 @@ func (n *simNode) mutateState(before State, e Event, now clock.Instant, effects 
 		if st.Attempt.Kind == Carry && was.Kind != Carry && len(n.queue) == 0 {
 			st.Attempt.Record = st.Record
 		}
+	case noWriteCheck:
+		st.Writes = writeCheck{}
 	case handsOff:
 		if st.Record.Phase == HandedOff && st.Version != before.Version {
 			st.Changed = st.Changed.Add(-otherTarget)

@@ -212,6 +212,8 @@ func (n *simNode) perform(effects []Effect) {
 			n.look()
 		case Ask:
 			n.askPeers(f.Gaps)
+		case CheckWrites:
+			n.checkWrites()
 		case Resolve:
 			n.resolve(f.Result)
 		case Become:
@@ -331,6 +333,15 @@ func (n *simNode) read(none Event, then func(Event)) {
 	n.call(&simCall{
 		ask:    func() Event { return Seen{Version: n.store.version, Record: n.store.record, Asked: asked} },
 		answer: then, none: none, refuse: none,
+	}, n.timing.Lease/2)
+}
+
+// checkWrites asks whether the store takes writes.
+func (n *simNode) checkWrites() {
+	no := WritesChecked{}
+	n.call(&simCall{
+		ask:    func() Event { return WritesChecked{Taken: true} },
+		answer: func(e Event) { n.post(arrival{event: e}) }, none: no, refuse: no, write: true,
 	}, n.timing.Lease/2)
 }
 

@@ -34,6 +34,7 @@ type simCall struct {
 	none   Event        // the answer that there was none
 	refuse Event        // the answer that nothing was done
 	commit *Record      // what it writes, of a Commit
+	write  bool         // it would write: so does a Commit
 	twice  bool         // it is sent twice
 	over   bool
 }
@@ -107,7 +108,7 @@ func (p *simPlugin) send(life int, c *simCall) {
 		})
 	}
 	p.after(d, func() {
-		p.receive(func() { back(c.ask()) }, func() {
+		p.receive(c.write || c.commit != nil, func() { back(c.ask()) }, func() {
 			if !c.twice || p.mutant == halfRefusal {
 				back(c.refuse) // of one that was sent twice, the other may have been carried out
 			}

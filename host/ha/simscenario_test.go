@@ -20,6 +20,7 @@ type scenario struct {
 var scenarios = []scenario{
 	{"nothing happens", playNothing, noMutant},
 	{"the store is away for all", playOutage, silenceAway},
+	{"the store is full", playFull, noWriteCheck},
 	{"step-down to a named node", playHandOver, handsOff},
 	{"the host is killed", playKill, plainWill},
 	{"the store is restored", playRestore, noMemory},
@@ -36,6 +37,17 @@ func playOutage(s *sim) func() string {
 		s.store.hangs, s.store.refuses = s.chance(0.5), 1
 	})
 	s.after(12*time.Second, func() { s.store.hangs, s.store.refuses = false, 0 })
+	return func() string { return s.expectTenures(1) }
+}
+
+// Nor does a standby come first when a store that answered reads only takes writes again.
+func playFull(s *sim) func() string {
+	const every = 10 * time.Second
+	s.faulty = time.Minute + 3*time.Second
+	for at := 3 * time.Second; at < time.Minute; at += every {
+		s.after(at, func() { s.store.full = true })
+		s.after(at+5*time.Second+s.upTo(3*time.Second), func() { s.store.full = false })
+	}
 	return func() string { return s.expectTenures(1) }
 }
 

@@ -43,6 +43,7 @@ type simStore struct {
 	watches  []func()
 	refuses  float64 // share of requests to which it answers at once that it has done nothing
 	hangs    bool    // does and answers nothing
+	full     bool    // answers reads, and refuses writes at once
 	electing bool
 	limbo    []func() // what reached a leader that is being replaced
 }
@@ -61,13 +62,13 @@ type simGuard struct {
 type simWrite struct{ key, value int }
 
 // receive carries out a request that has reached the store.
-func (s *sim) receive(do, refuse func()) {
+func (s *sim) receive(write bool, do, refuse func()) {
 	st := &s.store
 	switch {
 	case st.electing:
 		st.limbo = append(st.limbo, do)
 	case st.hangs:
-	case s.chance(st.refuses):
+	case s.chance(st.refuses), write && st.full:
 		refuse()
 	default:
 		do()

@@ -102,12 +102,13 @@ type State struct {
 	Known   bool            // Version and Record are what this node saw or wrote last
 	Version storage.Version // of the record in the store
 	Record  Record
-	Changed clock.Instant // when Record was seen to change, or the store last failed to answer
+	Changed clock.Instant // when Record was seen to change, or the store was last seen to fail: silence counts from then
 	Looked  clock.Instant // when a standby last read the record because it was silent, or unusable
 	Trouble string        // why there is no record to work with; empty while it is not known
 	Found   found         // with Trouble: what is there instead
 	Newest  Record        // the latest ever seen in the store
 	Hearsay hearsay       // what other nodes saw
+	Writes  writeCheck    // whether the store takes any, as far as this node, a standby, knows
 	Stepped clock.Instant // when the last event came
 	Twins   int           // Commits seen of another node that advertises this one's address
 

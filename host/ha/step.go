@@ -49,6 +49,8 @@ func (s State) Step(e Event, now clock.Instant) (State, []Effect) {
 		s.heard(e, now)
 	case AcceptRestore:
 		fx = s.accept(e, now)
+	case WritesChecked:
+		s.writesChecked(e, now)
 	}
 	return s, append(fx, s.due(now)...)
 }
@@ -64,10 +66,14 @@ func (s State) WakeAt(now clock.Instant) clock.Instant {
 		return s.RetryAt
 	case s.Role == Active:
 		return s.LastSent.Add(s.Timing.Beat)
-	case s.Known && s.sure():
+	case s.Known && s.sure() && !s.Writes.Refused:
 		return min(max(s.RetryAt, s.takeOverAt()), s.lookAt())
 	default:
-		return s.lookAt()
+		at := s.lookAt()
+		if check, ok := s.checkWritesAt(); ok {
+			at = min(at, check)
+		}
+		return at
 	}
 	return now.Add(time.Second)
 }
@@ -116,17 +122,29 @@ func (s *State) due(now clock.Instant) []Effect {
 	case s.mustAsk():
 		s.Hearsay.Asking = true
 		return []Effect{Ask{Gaps: s.Hearsay.Gaps}}
-	case s.Known && s.sure() && now >= max(s.RetryAt, s.takeOverAt()):
+	case s.Known && s.sure() && !s.Writes.Refused && now >= max(s.RetryAt, s.takeOverAt()):
 		s.Role = Candidate
 		r := s.Record
 		r.Epoch, r.Before, r.Holder = r.Epoch+1, r.Batch, s.Self
 		r.Phase, r.Target, r.Lease = Held, "", s.Timing.Lease
 		return s.send(TakeOver, r, now)
-	case now >= s.lookAt():
-		s.Looked = now
-		return []Effect{Look{}}
+	default:
+		return s.dueStandby(now)
 	}
 	return nil
+}
+
+// dueStandby starts what a standby has to find out, besides the Commits.
+func (s *State) dueStandby(now clock.Instant) (fx []Effect) {
+	if now >= s.lookAt() {
+		s.Looked = now
+		fx = append(fx, Look{})
+	}
+	if at, ok := s.checkWritesAt(); ok && now >= at {
+		s.Writes.Asking, s.Writes.Asked = true, now
+		fx = append(fx, CheckWrites{})
+	}
+	return fx
 }
 
 func (s *State) dueActive(now clock.Instant) []Effect {
@@ -224,7 +242,7 @@ func (s *State) isTwin(e Seen) bool {
 
 func (s *State) observe(e Seen, now clock.Instant) {
 	if !s.Known || e.Version != s.Version {
-		s.Changed = now
+		s.Changed, s.Writes.Refused = now, false
 	}
 	s.endGap(e.Record)
 	s.Known, s.Version, s.Record = true, e.Version, e.Record

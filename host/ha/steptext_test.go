@@ -27,6 +27,8 @@ func eventText(e Event) string {
 		return "done " + string(e.Version)
 	case StepDown:
 		return "stepdown " + e.Target
+	case WritesChecked:
+		return fmt.Sprintf("writes are taken: %v", e.Taken)
 	case Lost:
 		if e.Unwanted {
 			return "lost, unwanted"
@@ -78,6 +80,8 @@ func effectText(f Effect, st State) string {
 		return "look"
 	case Ask:
 		return "ask the others"
+	case CheckWrites:
+		return "check writes"
 	}
 	return fmt.Sprintf("%T", f)
 }
