@@ -1,17 +1,15 @@
 package etcd
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"math"
 	"net"
 	"net/url"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"testing"
 
+	"github.com/holdfast/holdfast/test/link"
 	"github.com/holdfast/holdfast/test/servers"
 )
 
@@ -112,34 +110,7 @@ func meter(t *testing.T, address string) *metered {
 		t.Fatal(err)
 	}
 	m := &metered{address: "http://" + listener.Addr().String()}
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	var work sync.WaitGroup
-	t.Cleanup(func() {
-		stop()
-		_ = listener.Close()
-		work.Wait()
-	})
-	work.Go(func() {
-		for {
-			in, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			out, err := new(net.Dialer).DialContext(ctx, "tcp", target.Host)
-			if err != nil {
-				_ = in.Close()
-				continue
-			}
-			end := context.AfterFunc(ctx, func() { _, _ = in.Close(), out.Close() })
-			carry := func(to io.Writer, from io.Reader) {
-				_, _ = io.Copy(to, from)
-				_, _ = in.Close(), out.Close()
-				end()
-			}
-			work.Go(func() { carry(out, in) })
-			work.Go(func() { carry(io.MultiWriter(in, m), out) })
-		}
-	})
+	link.Relay(t, listener, target.Host, m)
 	return m
 }
 

@@ -7,12 +7,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
-	"net"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/go-zookeeper/zk"
@@ -22,6 +20,7 @@ import (
 	"github.com/holdfast/holdfast/sdk"
 	"github.com/holdfast/holdfast/sdk/storage"
 	"github.com/holdfast/holdfast/sdk/wire"
+	netlink "github.com/holdfast/holdfast/test/link"
 	"github.com/holdfast/holdfast/test/servers"
 )
 
@@ -116,7 +115,7 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	forwardAll(t, listener, server.Address)
+	netlink.Relay(t, listener, server.Address, io.Discard)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	block := &pem.Block{Type: "CERTIFICATE", Bytes: certified.Certificate().Raw}
 	if err := os.WriteFile(ca, pem.EncodeToMemory(block), 0o600); err != nil {
@@ -135,39 +134,6 @@ func TestTLS(t *testing.T) {
 	if _, err := newBackend(config, hclog.NewNullLogger()); err == nil || !strings.Contains(err.Error(), "tls_ca_file") {
 		t.Errorf("a missing CA file: %v, want an error that names tls_ca_file", err)
 	}
-}
-
-// forwardAll sends every connection on to address until t ends.
-func forwardAll(t *testing.T, listener net.Listener, address string) {
-	t.Helper()
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	var work sync.WaitGroup
-	t.Cleanup(func() {
-		stop()
-		_ = listener.Close()
-		work.Wait()
-	})
-	work.Go(func() {
-		for {
-			in, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			out, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-			if err != nil {
-				_ = in.Close()
-				continue
-			}
-			end := context.AfterFunc(ctx, func() { _, _ = in.Close(), out.Close() })
-			for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
-				work.Go(func() {
-					_, _ = io.Copy(pair[1], pair[0])
-					_, _ = in.Close(), out.Close()
-					end()
-				})
-			}
-		}
-	})
 }
 
 // Close leaves nothing behind, also after connections were lost and calls given up.

@@ -6,11 +6,11 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/holdfast/holdfast/sdk/storagetest"
+	"github.com/holdfast/holdfast/test/link"
 )
 
 // echo serves a unix socket that sends every line back.
@@ -21,23 +21,7 @@ func echo(t *testing.T) (path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var serving sync.WaitGroup
-	t.Cleanup(func() {
-		_ = listener.Close()
-		serving.Wait()
-	})
-	serving.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() {
-				_, _ = io.Copy(conn, conn) // until the proxy ends it
-				_ = conn.Close()
-			})
-		}
-	})
+	link.Echo(t, listener)
 	return path
 }
 

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strings"
 
 	"github.com/holdfast/holdfast/sdk/storage"
 )
@@ -49,22 +48,7 @@ func (m *model) list(prefix, after string, limit int) ([]string, error) {
 	if err := storage.ValidatePrefix(prefix); err != nil {
 		return nil, err
 	}
-	names := map[string]bool{}
-	for key := range m.items {
-		rest, below := strings.CutPrefix(key, prefix)
-		name, _, isDir := strings.Cut(rest, "/")
-		if isDir {
-			name += "/"
-		}
-		if below && name > after {
-			names[name] = true
-		}
-	}
-	sorted := slices.Sorted(maps.Keys(names))
-	if limit > 0 {
-		sorted = sorted[:min(limit, len(sorted))]
-	}
-	return sorted, nil
+	return storage.OneLevel(maps.Keys(m.items), prefix, after, limit), nil
 }
 
 func (m *model) write(limits storage.Limits, ops []storage.Op) error {

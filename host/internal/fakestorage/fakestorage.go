@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -101,24 +100,7 @@ func (s *Store) commit(guard storage.Guard, ops []storage.Op) (storage.Version, 
 func (s *Store) list(prefix, after string, limit int) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	names := map[string]struct{}{}
-	for key := range s.items {
-		rest, ok := strings.CutPrefix(key, prefix)
-		if !ok {
-			continue
-		}
-		if i := strings.IndexByte(rest, '/'); i >= 0 {
-			rest = rest[:i+1]
-		}
-		if rest > after {
-			names[rest] = struct{}{}
-		}
-	}
-	sorted := slices.Sorted(maps.Keys(names))
-	if limit > 0 && len(sorted) > limit {
-		sorted = sorted[:limit]
-	}
-	return sorted
+	return storage.OneLevel(maps.Keys(s.items), prefix, after, limit)
 }
 
 // state returns what is at key, and what is closed when anything changes.

@@ -12,8 +12,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -66,22 +64,7 @@ func (b *Backend) List(ctx context.Context, prefix, after string, limit int) ([]
 	if err != nil {
 		return nil, err
 	}
-	names := map[string]bool{}
-	for key := range items {
-		rest, below := strings.CutPrefix(key, prefix)
-		name, _, isDirectory := strings.Cut(rest, "/")
-		if isDirectory {
-			name += "/"
-		}
-		if below && name > after {
-			names[name] = true
-		}
-	}
-	sorted := slices.Sorted(maps.Keys(names))
-	if limit > 0 {
-		sorted = sorted[:min(limit, len(sorted))]
-	}
-	return sorted, nil
+	return storage.OneLevel(maps.Keys(items), prefix, after, limit), nil
 }
 
 // Write implements storage.Backend.

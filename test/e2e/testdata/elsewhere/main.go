@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -58,22 +57,7 @@ func (s *Shelf) Get(_ context.Context, key string) (storage.Item, error) {
 func (s *Shelf) List(_ context.Context, prefix, after string, limit int) ([]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	names := map[string]bool{}
-	for key := range s.items {
-		rest, below := strings.CutPrefix(key, prefix)
-		name, _, isDirectory := strings.Cut(rest, "/")
-		if isDirectory {
-			name += "/"
-		}
-		if below && name > after {
-			names[name] = true
-		}
-	}
-	sorted := slices.Sorted(maps.Keys(names))
-	if limit > 0 {
-		sorted = sorted[:min(limit, len(sorted))]
-	}
-	return sorted, nil
+	return storage.OneLevel(maps.Keys(s.items), prefix, after, limit), nil
 }
 
 // Write implements storage.Backend.
