@@ -79,7 +79,7 @@ func begin(ctx context.Context, timeout time.Duration) (context.Context, *attemp
 // idleTime is how long a connection that nobody uses is kept: longer than the active
 // node's pause between two requests, which is a heartbeat, and short enough that what
 // many requests at once have opened, watches that were given up among them, is soon gone.
-const idleTime = 15 * time.Second
+const idleTime = 10 * time.Second
 
 // newTransport returns the base transport: no proxy and nothing else from the
 // environment. It counts its connections in dials.

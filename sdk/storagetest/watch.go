@@ -194,8 +194,8 @@ func watchesLeakNothing(t *T) {
 		cancel()
 		group.Wait()
 	}
-	spend(manyWatches) // fills pools
 	before := t.usage()
+	spend(manyWatches)
 	spend(manyWatches)
 	t.wantUsage(before, leakSlack)
 	n.move(r, "2")
