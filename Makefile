@@ -6,7 +6,7 @@ TOOLS   := $(CURDIR)/.tools/bin
 # Packages with benchmarks of their own, besides the table in test/bench.
 MICRO    = $(sort $(dir $(shell grep -rl --include='*_test.go' '^func Benchmark' ./host ./sdk ./plugins)))
 
-.PHONY: build run servers test chaos check lint vet generate generate-check tidy-check bench bench-failover chaos tools-lint tools-proto clean
+.PHONY: build run servers test test-full chaos check lint vet generate generate-check tidy-check bench bench-failover tools-lint tools-proto clean
 
 build: ## bin/holdfast and bin/plugins/
 	go build -trimpath -o bin/holdfast ./cmd/holdfast
@@ -26,9 +26,12 @@ test: servers ## all tests, on the real servers
 	go test -race -p 1 -timeout 40m ./test/... || status=$$?; \
 	exit $$status
 
+test-full: test chaos ## the long ones too
+	go test ./host/ha -run '^TestSimulation$$' -seeds 200000 -first 1000000 -timeout 0 -v
+
 # make chaos DURATION=1h STORE=etcd SEED=7; make chaos STEPDOWNS=1000
 DURATION := 1h
-chaos: servers ## real processes under faults: DURATION for each of the stores, or one STORE; or STEPDOWNS step-downs under load
+chaos: servers ## real processes under faults: DURATION on all stores at once, or on one STORE; or STEPDOWNS step-downs under load
 	mkdir -p .artifacts
 	CHAOS_DURATION=$(DURATION) CHAOS_STORE=$(STORE) CHAOS_SEED=$(SEED) CHAOS_STEPDOWNS=$(STEPDOWNS) \
 	go test -count 1 -timeout 0 -v -artifacts -outputdir $(CURDIR)/.artifacts -run '$(if $(STEPDOWNS),StepDowns,Chaos|WrongClocks)' ./test/chaos

@@ -2,6 +2,8 @@ package chaos
 
 import (
 	"context"
+	"flag"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -10,12 +12,19 @@ import (
 	"github.com/holdfast/holdfast/test/harness"
 )
 
-// The servers are built with a clock that can be wrong.
-func TestMain(m *testing.M) { harness.Main(m, "faultclock") }
+// TestMain has the servers built with a clock that can be wrong, and all stores tested at
+// once, however few processors there are: a node that gets none for a while is one more fault.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(len(kinds()))); err != nil {
+		panic(err) // the flag is the testing package's
+	}
+	harness.Main(m, "faultclock")
+}
 
 // inShort is how long the faults of each store go on in a plain `go test`; `make chaos` is
 // for longer runs.
-const inShort = time.Minute
+const inShort = 3 * time.Minute
 
 // patience is how long it may take, on a slow machine, until everything is well again.
 const patience = 90 * time.Second
@@ -29,6 +38,7 @@ func TestChaos(t *testing.T) {
 	for _, k := range kinds() {
 		if p.chosen(k, k.name) {
 			t.Run(k.name, func(t *testing.T) {
+				t.Parallel()
 				chaos(t, k, "", p, profile{faults: append(faults(), clockFaults()...), duration: p.duration, longFreeze: p.longFreeze})
 			})
 		}
@@ -43,6 +53,7 @@ func TestStrictReadsWithWrongClocks(t *testing.T) {
 	for _, k := range kinds() {
 		if p.chosen(k, "etcd") {
 			t.Run(k.name, func(t *testing.T) {
+				t.Parallel()
 				chaos(t, k, "ha {\n  read_mode = \"strict\"\n}", p, profile{
 					faults: isolating(), always: []fault{wildClocks()}, atActive: true, duration: p.duration / 4, longFreeze: p.longFreeze,
 				})

@@ -175,6 +175,7 @@ func linkFaults() []fault {
 				latency := []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 800 * time.Millisecond}[r.IntN(3)]
 				return link.Slow(latency, latency/2)
 			}),
+			lasting("loss", func(r *rand.Rand) link.Condition { return link.Lossy([]float64{0.01, 0.05, 0.3}[r.IntN(3)]) }),
 			lasting("64 kbit/s", always(link.Narrow(8000))),
 			fault{name: "half-open connections on the " + class, class: class, inject: func(c *cluster, t target, _ *rand.Rand) ongoing {
 				return c.disturb(class, t, (*link.Link).Abandon)

@@ -44,6 +44,7 @@ const swift = "\nha {\n  lease = \"1s\"\n  beat = \"200ms\"\n  hold = \"300ms\"\
 func TestDamagedRecord(t *testing.T) { onEveryStore(t, damagedRecord) }
 
 func damagedRecord(t *testing.T, b backend) {
+	t.Parallel() // most of its time is waiting
 	s, stanza := b.start(t)
 	c := harness.NewCluster(t, 3, stanza+swift)
 	c.Mount("kv", "1")

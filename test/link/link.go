@@ -21,6 +21,7 @@ type Way struct {
 	Latency time.Duration // until what was sent arrives
 	Jitter  time.Duration // at most this much is added to Latency, at random
 	Rate    int           // bytes a second; 0 = unlimited
+	Loss    float64       // share of the segments that a network would lose; below 1
 }
 
 // Condition of a link. The zero value is a link without trouble.
@@ -38,6 +39,11 @@ func Slow(latency, jitter time.Duration) Condition {
 	w := Way{Latency: latency, Jitter: jitter}
 	return Condition{Up: w, Down: w}
 }
+
+// Lossy is the condition of a link that loses a share of what is sent in each direction. As
+// TCP sends it anew, it is late by 200 ms, which is Linux's shortest retransmission timeout,
+// twice as late if it is lost again, and so on; and so is all that follows.
+func Lossy(share float64) Condition { return Condition{Up: Way{Loss: share}, Down: Way{Loss: share}} }
 
 // Narrow is the condition of a link that takes rate bytes a second in each direction.
 func Narrow(rate int) Condition { return Condition{Up: Way{Rate: rate}, Down: Way{Rate: rate}} }

@@ -193,6 +193,21 @@ func TestSlowAndNarrowLinksDelay(t *testing.T) {
 	}
 }
 
+// On a lossy link some of it is late, and all of it arrives.
+func TestLossDelays(t *testing.T) {
+	l, d := newLink(t)
+	l.Set(link.Everybody, link.Condition{Up: link.Way{Loss: 0.3}})
+	for range 100 { // 0.7^100 is never
+		began := time.Now()
+		d.say("0123456789")
+		d.expect("0123456789")
+		if time.Since(began) >= 2*awhile {
+			return
+		}
+	}
+	t.Errorf("nothing was late by %v", 2*awhile)
+}
+
 func TestOrderlyEndArrivesAfterTheData(t *testing.T) {
 	_, d := newLink(t)
 	d.say("last")

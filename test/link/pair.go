@@ -15,6 +15,9 @@ const (
 	pieceBytes  = 16 << 10
 	queueLength = 64 // pieces under way in one direction: what a network's buffers hold
 	dialTimeout = 5 * time.Second
+
+	retransmission    = 200 * time.Millisecond // see Lossy
+	maxRetransmission = 10 * time.Second
 )
 
 // pair is one connection through a link: from who dialled, and on to the target.
@@ -163,6 +166,9 @@ func (l *Link) read(p *pair, queue chan<- piece, from *net.TCPConn, way func(Con
 		due := time.Now().Add(w.Latency)
 		if w.Jitter > 0 {
 			due = due.Add(rand.N(w.Jitter))
+		}
+		for again := retransmission; rand.Float64() < w.Loss && again < maxRetransmission; again *= 2 {
+			due = due.Add(again)
 		}
 		if due.Before(last) {
 			due = last // a stream keeps its order

@@ -31,10 +31,19 @@ type member interface {
 
 // members are the servers of a store.
 type members struct {
-	servers []member
-	stanzas []string   // storage stanza of each node
-	leader  func() int // the position of the one that leads
-	start   func()     // starts all again after they were killed
+	servers   []member
+	addresses []string   // that each node is given
+	leader    func() int // the position of the one that leads
+	start     func()     // starts all again after they were killed
+}
+
+// stanzas returns the storage stanzas of the nodes.
+func (m *members) stanzas(name string) []string {
+	var all []string
+	for _, address := range m.addresses {
+		all = append(all, fmt.Sprintf("storage %q {\n  address = %q\n}", name, address))
+	}
+	return all
 }
 
 func (m *members) killAll() {
@@ -52,7 +61,7 @@ func startConsul(b *testing.B) *members {
 	}
 	for _, s := range cluster {
 		m.servers = append(m.servers, s)
-		m.stanzas = append(m.stanzas, fmt.Sprintf("storage \"consul\" {\n  address = %q\n}", s.Address))
+		m.addresses = append(m.addresses, s.Address)
 	}
 	return m
 }
@@ -76,7 +85,7 @@ func startEtcd(b *testing.B) *members {
 	}
 	for _, s := range cluster.Members {
 		m.servers = append(m.servers, etcdMember{s})
-		m.stanzas = append(m.stanzas, fmt.Sprintf("storage \"etcd\" {\n  address = %q\n}", cluster.Address()))
+		m.addresses = append(m.addresses, cluster.Address())
 	}
 	return m
 }
@@ -94,7 +103,7 @@ func startZooKeeper(b *testing.B) *members {
 	}
 	for _, s := range cluster.Members {
 		m.servers = append(m.servers, s)
-		m.stanzas = append(m.stanzas, fmt.Sprintf("storage \"zookeeper\" {\n  address = %q\n}", cluster.Address()))
+		m.addresses = append(m.addresses, cluster.Address())
 	}
 	return m
 }

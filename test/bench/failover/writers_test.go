@@ -8,16 +8,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/vault/api"
-
+	"github.com/holdfast/holdfast/sdk/storage"
 	"github.com/holdfast/holdfast/test/harness"
 )
 
 // interval is how often a write is begun, whether the ones before have ended or not.
 const interval = 5 * time.Millisecond
 
-// writers write through one node, each request once.
+// directTimeout bounds a write to the store itself, as Holdfast bounds a Commit.
+const directTimeout = time.Second
+
+// writers write one value after another, each once.
 type writers struct {
+	put     func(ctx context.Context, n int) error
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
@@ -26,10 +29,28 @@ type writers struct {
 	failures int         // guarded by mu
 }
 
-func startWriters(b *testing.B, through *harness.Node, token string) *writers {
+// throughNode writes through a node, with Vault's client.
+func throughNode(n *harness.Node, token string) func(context.Context, int) error {
+	client := n.Client(token)
+	return func(ctx context.Context, n int) error {
+		_, err := client.Logical().WriteWithContext(ctx, fmt.Sprintf("kv/%d", n%1000), map[string]any{"n": n})
+		return err
+	}
+}
+
+// direct writes to the store through a plugin of its own, without Holdfast: what that takes is
+// the least that Holdfast can take.
+func direct(backend storage.Backend) func(context.Context, int) error {
+	return func(ctx context.Context, n int) error {
+		ctx, cancel := context.WithTimeout(ctx, directTimeout)
+		defer cancel()
+		return backend.Write(ctx, []storage.Op{storage.Put(fmt.Sprintf("direct/%d", n%1000), fmt.Appendf(nil, "%d", n))})
+	}
+}
+
+func startWriters(b *testing.B, put func(context.Context, int) error) *writers {
 	ctx, cancel := context.WithCancel(b.Context())
-	w := &writers{cancel: cancel}
-	client := through.Client(token)
+	w := &writers{put: put, cancel: cancel}
 	w.running.Go(func() {
 		tick := time.NewTicker(interval)
 		defer tick.Stop()
@@ -38,15 +59,15 @@ func startWriters(b *testing.B, through *harness.Node, token string) *writers {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				w.running.Go(func() { w.write(context.WithoutCancel(ctx), client, n) })
+				w.running.Go(func() { w.write(context.WithoutCancel(ctx), n) })
 			}
 		}
 	})
 	return w
 }
 
-func (w *writers) write(ctx context.Context, client *api.Client, n int) {
-	_, err := client.Logical().WriteWithContext(ctx, fmt.Sprintf("kv/%d", n%1000), map[string]any{"n": n})
+func (w *writers) write(ctx context.Context, n int) {
+	err := w.put(ctx, n)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err == nil {
