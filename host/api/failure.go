@@ -48,10 +48,7 @@ func failure(err error) (resp *Response, ok bool) {
 		return failed(r.status, r.messages...), true
 	}
 	// What is wrong with the data, the operator must hear as well as the client.
-	if damaged, ok := errors.AsType[*barrier.OpenError](err); ok {
-		return failed(http.StatusInternalServerError, damaged.Error()), false
-	}
-	if errors.Is(err, barrier.ErrUnknownTerm) {
+	if barrier.IsDamage(err) {
 		return failed(http.StatusInternalServerError, err.Error()), false
 	}
 	for _, known := range []struct {
@@ -59,6 +56,7 @@ func failure(err error) (resp *Response, ok bool) {
 		respond func(message string) *Response
 	}{
 		{store.ErrOutcomeUnknown, status(http.StatusGatewayTimeout)}, // before what may be its cause
+		{ha.ErrUnconfirmed, status(http.StatusGatewayTimeout)},
 		{ErrNotInitialized, status(http.StatusBadRequest)},
 		{ErrNotEmpty, status(http.StatusBadRequest)},
 		{ErrTooOld, status(http.StatusBadRequest)},
@@ -79,6 +77,7 @@ func failure(err error) (resp *Response, ok bool) {
 		{storage.ErrInvalidKey, status(http.StatusBadRequest)},
 		{storage.ErrTooLarge, status(http.StatusRequestEntityTooLarge)},
 		{store.ErrNotActive, unavailable},
+		{ha.ErrNotYet, unavailable},
 		{storage.ErrUnavailable, unavailable},
 		{context.DeadlineExceeded, unavailable},
 		{context.Canceled, unavailable},

@@ -5,15 +5,15 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/holdfast/holdfast/host/internal/panics"
 )
 
 // Config of the HTTP interface. Node and Logger are required.
@@ -145,12 +145,7 @@ func write(w http.ResponseWriter, resp *Response) {
 	_, _ = w.Write(resp.Body) // a client that went away needs no answer
 }
 
-// logPanic logs where a panic came from. Its value may hold anything a client sent, so only
-// that of a runtime error, which holds indices and types, is logged.
+// logPanic logs where a panic came from.
 func logPanic(logger hclog.Logger, cause any) {
-	text := fmt.Sprintf("a value of type %T", cause)
-	if err, ok := cause.(runtime.Error); ok {
-		text = err.Error()
-	}
-	logger.Error("panic while serving a request", "cause", text, "stack", string(debug.Stack()))
+	logger.Error("panic while serving a request", "cause", panics.Describe(cause), "stack", string(debug.Stack()))
 }

@@ -1,6 +1,10 @@
 package api
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/hashicorp/go-hclog"
+)
 
 // Failed is the answer to a request that failed with status, for those who answer
 // without a Logical.
@@ -9,9 +13,13 @@ func Failed(status int, message string) *Response { return failed(status, messag
 // Unavailable is the answer, 503 with Retry-After, to a request that has provably not run.
 func Unavailable(message string) *Response { return unavailable(message) }
 
-// FailureOf is the answer to a request that failed with err, on a node that answers alone.
-func FailureOf(err error) *Response {
-	resp, _ := failure(err)
+// FailureOf is the answer to a request that failed with err, on a node that answers alone. An
+// error that is not the client's is logged.
+func FailureOf(err error, logger hclog.Logger) *Response {
+	resp, known := failure(err)
+	if !known {
+		logger.Error("a request failed", "error", err)
+	}
 	return resp
 }
 

@@ -39,3 +39,10 @@ const (
 	reasonFormat = "it is not in a format that this version of Holdfast reads"
 	reasonForged = "it was altered, or moved there from another key"
 )
+
+// IsDamage reports whether err, of a Barrier's Open, means that the value in the store was
+// altered, so that reading it again will not help.
+func IsDamage(err error) bool {
+	_, damaged := errors.AsType[*OpenError](err)
+	return damaged || errors.Is(err, ErrUnknownTerm)
+}

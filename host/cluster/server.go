@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	pb "github.com/holdfast/holdfast/host/cluster/proto/holdfast/cluster/v1alpha"
+	"github.com/holdfast/holdfast/host/internal/panics"
 	"github.com/holdfast/holdfast/host/version"
 )
 
@@ -166,7 +167,7 @@ func (s *service) Forward(ctx context.Context, req *pb.ForwardRequest) (resp *pb
 	// One bad request must not end the active node, just as one that came in over HTTP does not.
 	defer func() {
 		if r := recover(); r != nil {
-			s.cfg.Log.Error("panic in a forwarded request", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			s.cfg.Log.Error("panic in a forwarded request", "panic", panics.Describe(r), "stack", string(debug.Stack()))
 			resp, err = nil, status.Error(codes.Internal, "panic in a forwarded request: see the log of the active node")
 		}
 	}()

@@ -60,6 +60,9 @@ type Config struct {
 // ErrRefused is returned by Run when this node must not run beside another.
 var ErrRefused = errors.New("refused")
 
+// ErrUnconfirmed means that what was asked for is under way, and may or may not be done.
+var ErrUnconfirmed = errors.New("outcome unknown: the store has not confirmed it")
+
 // errEnded: Run returned before the hand-over was confirmed.
 var errEnded = errors.New("step down: this node stopped before the store confirmed it")
 
@@ -165,7 +168,7 @@ func (d *Driver) StepDown(ctx context.Context, target, reason string) error {
 	case <-d.ended:
 		return errEnded
 	case <-ctx.Done():
-		return fmt.Errorf("step down: the store has not confirmed it: %w", ctx.Err())
+		return fmt.Errorf("step down: %w: %w", ErrUnconfirmed, ctx.Err())
 	}
 }
 
@@ -182,7 +185,7 @@ func (d *Driver) Run(ctx context.Context) error {
 	var watch watch
 	var leaving []chan<- struct{}
 	for {
-		if d.state.Role != Standby {
+		if d.state.Role != Standby || d.state.Attempt.Kind != None {
 			watch.stop()
 		} else if !watch.on {
 			watch.start(ctx, d)
@@ -256,7 +259,13 @@ func (d *Driver) take(ctx context.Context, r received) error {
 	before := d.state
 	var effects []Effect
 	d.state, effects = d.state.Step(r.event, clock.Now())
+	if d.state.Writes.Refused && !before.Writes.Refused {
+		d.cfg.Logger.Warn("the store takes no writes: this node can not take over from a silent one", "error", r.cause)
+	}
 	d.remember(r, before)
+	if before.Role == Active && d.state.Role == Active && before.Record.InForce() != d.state.Record.InForce() {
+		d.leaveWill() // or it would lower what is in force (P10)
+	}
 	// The lease ends before the hand-over is sent, not after.
 	d.cfg.Log.SetLease(d.state.Lease)
 	for _, f := range effects {

@@ -17,6 +17,9 @@ const unknownLease = time.Minute
 // ErrNothingToAccept means that the record is not damaged, or can not be judged.
 var ErrNothingToAccept = errors.New("nothing to accept")
 
+// ErrNotYet means that an AcceptRestore was not carried out, and may be in a moment.
+var ErrNotYet = errors.New("the store can not be accepted yet")
+
 // AcceptRestore asks to go on from the store as it is, whatever it has lost: the word of an
 // operator. See State.acceptable.
 type AcceptRestore struct {
@@ -28,10 +31,12 @@ type AcceptRestore struct {
 // holder that has not noticed yet may answer from memory until its lease is out.
 func (s *State) acceptable(now clock.Instant) (time.Duration, error) {
 	switch {
+	case s.Attempt.Kind == Accept:
+		return 0, fmt.Errorf("%w: another one is under way; try again", ErrNotYet)
 	case s.Role != Standby || s.Attempt.Kind != None || s.Known:
 		return 0, fmt.Errorf("%w: the term record can be used", ErrNothingToAccept)
 	case s.Found.Damage == "":
-		return 0, fmt.Errorf("%w: the store has not said yet what the term record is; try again", ErrNothingToAccept)
+		return 0, fmt.Errorf("%w: the store has not said what the term record is; try again", ErrNotYet)
 	case s.Found.Damage == TooNew:
 		return 0, fmt.Errorf("%w: %s; %s", ErrNothingToAccept, s.Trouble, TooNew.Remedy())
 	}
@@ -68,7 +73,8 @@ func (s *State) accept(e AcceptRestore, now clock.Instant) []Effect {
 // It replaces the record by one of a new generation, in a Commit guarded by what it found,
 // and returns when the store has taken it. others is what the other nodes saw. It waits until no former holder can
 // answer from memory any more, for as long as ctx allows. ErrNothingToAccept: the record is
-// as it should be, or this node can not judge it.
+// as it should be, or this node can not judge it. After ErrNotYet nothing was done, after
+// ErrUnconfirmed it may still be.
 func (d *Driver) AcceptRestore(ctx context.Context, others Sighting) error {
 	for {
 		answer := make(chan acceptance, 1)
@@ -85,14 +91,14 @@ func (d *Driver) AcceptRestore(ctx context.Context, others Sighting) error {
 		case <-d.ended:
 			return errEnded
 		case <-ctx.Done():
-			return fmt.Errorf("accept the restored store: the store has not confirmed it: %w", ctx.Err())
+			return fmt.Errorf("accept the restored store: %w: %w", ErrUnconfirmed, ctx.Err())
 		}
 		if v.err != nil || v.wait <= 0 {
 			return v.err
 		}
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < v.wait {
-			return fmt.Errorf("%w yet: a former active node may answer from memory for another %v; try again then",
-				ErrNothingToAccept, v.wait.Round(time.Second))
+			return fmt.Errorf("%w: a former active node may answer from memory for another %v; try again then",
+				ErrNotYet, v.wait.Round(time.Second))
 		}
 		pause(ctx, v.wait)
 	}

@@ -40,7 +40,9 @@ func (s State) Step(e Event, now clock.Instant) (State, []Effect) {
 	case Lost:
 		fx = s.lost(e, now)
 	case Agreed:
-		s.Agreed = e.Speak
+		if s.Role == Active { // else it is what another tenure's members speak
+			s.Agreed = e.Speak
+		}
 	case StepDown:
 		if s.Role != Standby {
 			s.Leaving, s.Target, s.Reason = true, e.Target, e.Reason

@@ -29,6 +29,15 @@ func TestFormatIsRaised(t *testing.T) {
 	a.Agree(t.Context(), version.Spoken())
 	await(t, "the active node writes it", inForce(a))
 	await(t, "the standby reads it", inForce(b))
+	await(t, "the will of the active node does not lower it", func() bool {
+		key, sealed := a.conn.LastWill()
+		plain, err := c.sealer.Open(key, sealed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		will, err := ha.DecodeRecord(plain)
+		return err == nil && will.InForce() == version.Spoken()
+	})
 	a.kill()
 	await(t, "the standby takes over", b.active)
 	if !inForce(b)() {

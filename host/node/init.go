@@ -129,6 +129,9 @@ func (n *Node) commitFirst(ctx context.Context, term []byte, ops []storage.Op) e
 		if err == nil || unapplied && !conflict && !doubt {
 			return err
 		}
+		if conflict && !doubt {
+			return api.ErrInitialized // by another node: no attempt of this one was applied
+		}
 		doubt = doubt || !unapplied
 		if conflict {
 			var item storage.Item

@@ -85,7 +85,7 @@ func (s *session) alone(ctx context.Context, req *api.Request) *api.Response {
 		return nil
 	}
 	if err := s.requireRoot(ctx, req.Token); err != nil {
-		return api.FailureOf(err)
+		return api.FailureOf(err, s.node.cfg.Logger)
 	}
 	return api.HAStatus(s.node.Status())
 }

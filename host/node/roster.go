@@ -74,10 +74,11 @@ func (s *session) keepRoster(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	known, err := s.loadRoster(ctx)
+	known, whole, err := s.loadRoster(ctx)
 	if err != nil {
 		return err
 	}
+	began := clock.Now()
 	ticker := time.NewTicker(time.Minute)
 	defer ticker.Stop()
 	seen := map[string]clock.Instant{}
@@ -95,7 +96,9 @@ func (s *session) keepRoster(ctx context.Context) error {
 			}
 			known = next
 		}
-		s.agree(ctx, known.common())
+		if whole || clock.Now().Sub(began) > forgetAfter { // members that are not known any more have had time to attach
+			s.agree(ctx, known.common())
+		}
 		if names := strings.Join(known.behind(), ", "); names != behind {
 			behind = names
 			if names != "" {
@@ -136,14 +139,14 @@ func (s *session) muster(r roster, seen map[string]clock.Instant) {
 	}
 }
 
-// loadRoster reads the roster. One that is damaged is begun anew; its members come back as
-// they attach.
-func (s *session) loadRoster(ctx context.Context) (roster, error) {
-	known := roster{}
+// loadRoster reads the roster. One that is damaged is begun anew, and is not whole; its
+// members come back as they attach.
+func (s *session) loadRoster(ctx context.Context) (known roster, whole bool, err error) {
+	known, whole = roster{}, true
 	plain, err := s.store.Get(ctx, rosterKey)
-	if damaged, ok := errors.AsType[*barrier.OpenError](err); ok {
-		s.node.cfg.Logger.Error("the list of members in the store can not be used; it is begun anew", "error", damaged)
-		plain, err = []byte("{}"), nil
+	if barrier.IsDamage(err) {
+		s.node.cfg.Logger.Error("the list of members in the store can not be used; it is begun anew", "error", err)
+		plain, err, whole = []byte("{}"), nil, false
 	}
 	if errors.Is(err, storage.ErrNotFound) {
 		plain, err = []byte("{}"), nil
@@ -152,9 +155,9 @@ func (s *session) loadRoster(ctx context.Context) (roster, error) {
 		err = json.Unmarshal(plain, &known)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", rosterKey, err)
+		return nil, false, fmt.Errorf("read %s: %w", rosterKey, err)
 	}
-	return known, nil
+	return known, whole, nil
 }
 
 func (s *session) storeRoster(ctx context.Context, r roster) error {

@@ -119,8 +119,8 @@ func (s *session) lead(ctx context.Context) {
 			return
 		}
 		logger.Error("load the mount table and the tokens; trying again", "error", err)
-		if damaged, ok := errors.AsType[*barrier.OpenError](err); ok {
-			s.view.update(func(v *view) { v.damage = damaged.Error() })
+		if barrier.IsDamage(err) {
+			s.view.update(func(v *view) { v.damage = err.Error() })
 		}
 		select {
 		case <-time.After(time.Second):

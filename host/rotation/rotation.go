@@ -47,6 +47,7 @@ const (
 // Store is what a Rotator needs of the store. See host/store.
 type Store interface {
 	Begin(ctx context.Context) (context.Context, error)
+	Ended(ctx context.Context) <-chan struct{}
 	Get(ctx context.Context, key string) ([]byte, error)
 	Update(ctx context.Context, lock []string, fn func(store.Tx) error) error
 }
@@ -127,8 +128,7 @@ func (r *Rotator) Load(ctx context.Context) error {
 		return err
 	}
 	plain, err := r.cfg.Store.Get(ctx, r.cfg.RecordKey)
-	_, damaged := errors.AsType[*barrier.OpenError](err)
-	if err != nil && !damaged && !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, barrier.ErrUnknownTerm) {
+	if err != nil && !errors.Is(err, storage.ErrNotFound) && !barrier.IsDamage(err) {
 		return fmt.Errorf("read %s: %w", r.cfg.RecordKey, err)
 	}
 	var record Record

@@ -274,3 +274,24 @@ func TestPolicyIsStored(t *testing.T) {
 		t.Errorf("the next active node has %+v, want %+v", got, want)
 	}
 }
+
+// ended is a store in which the tenure of every request has ended.
+type ended struct{ *fakestore.Store }
+
+func (e ended) Ended(context.Context) <-chan struct{} {
+	over := make(chan struct{})
+	close(over)
+	return over
+}
+
+// What was asked for in one tenure is not done in the next, nor waited for.
+func TestRequestOfAnEndedTenure(t *testing.T) {
+	c := newCluster(t)
+	n := c.active(ended{c.store})
+	if err := n.Rotate(t.Context()); !errors.Is(err, store.ErrNotActive) {
+		t.Errorf("rotate = %v, want %v", err, store.ErrNotActive)
+	}
+	if got := c.storedKeyring().ActiveTerm(); got != 1 {
+		t.Errorf("the key is of term %d, want 1", got)
+	}
+}

@@ -41,7 +41,8 @@ func (r *Rotator) Run(ctx context.Context) error {
 }
 
 // Rotate makes a new key the one in use, and returns when it is. store.ErrNotActive and
-// store.ErrOutcomeUnknown as from every write. ctx bounds the wait, not the rotation.
+// store.ErrOutcomeUnknown as from every write. ctx, which Store.Begin returned, bounds the
+// wait, not the rotation.
 func (r *Rotator) Rotate(ctx context.Context) error {
 	return r.ask(ctx, func(ctx context.Context) error { return r.rotate(ctx, "an operator asked for it") })
 }
@@ -60,9 +61,19 @@ func (r *Rotator) SetPolicy(ctx context.Context, change func(*Policy)) error {
 // outcome open. A client's deadline could leave a keyring in the store that this node
 // does not know of.
 func (r *Rotator) ask(ctx context.Context, do func(context.Context) error) error {
-	done := make(chan error, 1)
+	done, ended := make(chan error, 1), r.cfg.Store.Ended(ctx)
+	within := func(run context.Context) error {
+		select {
+		case <-ended:
+			return store.ErrNotActive // Run is in the next tenure already
+		default:
+			return do(run)
+		}
+	}
 	select {
-	case r.asks <- ask{do: do, done: done}:
+	case r.asks <- ask{do: within, done: done}:
+	case <-ended:
+		return store.ErrNotActive
 	case <-ctx.Done():
 		return fmt.Errorf("%w: the request waited for another change of the key: %w", store.ErrNotActive, ctx.Err())
 	}

@@ -85,13 +85,13 @@ func (s *Store) joinProof(ctx context.Context, t *tenure, patience time.Duration
 	if s.cfg.Prove == nil {
 		return &proof{}
 	}
+	s.mu.Lock() // nothing is begun after Shut, which Close relies on
+	defer s.mu.Unlock()
+	if s.tenure.Load() != t {
+		return &proof{} // the ask is answered instead
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	select {
-	case <-t.ended:
-		return &proof{} // the ask is answered instead
-	default:
-	}
 	if t.proof == nil {
 		t.proof = &proof{due: time.Now().Add(patience), done: make(chan struct{})}
 	}

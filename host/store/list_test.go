@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/holdfast/holdfast/host/ha"
@@ -121,5 +122,36 @@ func TestListErrors(t *testing.T) {
 		write := f.put("dir/a", "1")
 		f.equal("writes go on", f.commit(), "[dir/a=1]")
 		f.equal("write", write.wait(), nil)
+	})
+}
+
+// A List that hangs ends with its tenure, and holds nothing back in the next.
+func TestListEndsWithItsTenure(t *testing.T) {
+	run(t, func(f *fixture) {
+		release := f.storage.hold()
+		_, r := f.list("dir/")
+		f.Shut()
+		if err := r.wait(); !errors.Is(err, ErrNotActive) {
+			t.Errorf("list: %v, want %v", err, ErrNotActive)
+		}
+		release()
+		f.open()
+		write := f.put("dir/a", "1")
+		f.equal("batch of the next tenure", f.commit(), "[dir/a=1]")
+		f.equal("write", write.wait(), nil)
+	})
+}
+
+// A write that a List holds back for too long says so.
+func TestWriteHeldBackByAListSaysSo(t *testing.T) {
+	run(t, func(f *fixture) {
+		defer f.storage.hold()()
+		ctx := f.beginFor(2 * DefaultHold)
+		f.start(func() error { _, err := f.List(ctx, "dir/"); return err })
+		write := f.start(func() error { return f.Put(ctx, "dir/a", []byte("1")) })
+		f.commit()
+		if err := write.wait(); !errors.Is(err, ErrNotActive) || !strings.Contains(err.Error(), "List") {
+			t.Errorf("write: %v, want one that names the List", err)
+		}
 	})
 }

@@ -203,7 +203,10 @@ func (t *tenure) doubt(ops []storage.Op) {
 
 // listing is a List under way: Commits of keys below its prefix are held back, so
 // that its pages are parts of one state.
-type listing struct{ prefix string }
+type listing struct {
+	prefix string
+	cancel context.CancelFunc // called when the tenure ends
+}
 
 // List returns the names directly below prefix ("" or ending in "/") in byte order,
 // directories with a trailing slash, as they are at one moment. Like Get, it needs a
@@ -213,7 +216,9 @@ func (s *Store) List(ctx context.Context, prefix string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &listing{prefix: prefix}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l := &listing{prefix: prefix, cancel: cancel}
 	if err := s.enter(ctx, t, l); err != nil {
 		return nil, err
 	}
@@ -222,6 +227,9 @@ func (s *Store) List(ctx context.Context, prefix string) ([]string, error) {
 	after := ""
 	for {
 		page, err := s.cfg.Reader.List(ctx, prefix, after, listPage)
+		if s.tenure.Load() != t {
+			return nil, ErrNotActive
+		}
 		if err != nil {
 			return nil, fmt.Errorf("list storage: %w", err)
 		}

@@ -94,6 +94,18 @@ func (s *Store) Begin(ctx context.Context) (context.Context, error) {
 	return context.WithValue(ctx, tenureKey{}, t), nil
 }
 
+// Ended returns a channel that is closed when the tenure that ctx was begun in has ended; a
+// closed one if it was not begun.
+func (s *Store) Ended(ctx context.Context) <-chan struct{} {
+	t, ok := ctx.Value(tenureKey{}).(*tenure)
+	if !ok {
+		closed := make(chan struct{})
+		close(closed)
+		return closed
+	}
+	return t.ended
+}
+
 // current returns the tenure ctx was begun in, if it still lasts.
 func (s *Store) current(ctx context.Context) (*tenure, error) {
 	t, ok := ctx.Value(tenureKey{}).(*tenure)

@@ -94,7 +94,7 @@ func (s *Store) await(ctx context.Context, w *write) error {
 		return w.err
 	case <-hold.C:
 		if s.withdraw(w) {
-			return s.unsent()
+			return s.unsent(w)
 		}
 	case <-ctx.Done():
 	}
@@ -111,9 +111,12 @@ func (s *Store) await(ctx context.Context, w *write) error {
 
 // unsent is the error of a write that waited in vain. It says why the store does not take
 // writes, if the store has said so.
-func (s *Store) unsent() error {
+func (s *Store) unsent(w *write) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.cause == nil && w.heldBack {
+		return fmt.Errorf("%w: a List of the directory was under way; the write waited %v for its end and was not sent", ErrNotActive, s.cfg.Hold)
+	}
 	if s.cause == nil {
 		return fmt.Errorf("%w: the store is away; the write waited %v and was not sent", ErrNotActive, s.cfg.Hold)
 	}
@@ -293,7 +296,10 @@ func (s *Store) Shut() {
 	s.mu.Lock()
 	t := s.tenure.Swap(nil)
 	queue, asks := s.queue, s.asks
-	s.queue, s.asks, s.cause = nil, nil, nil
+	for _, l := range s.lists {
+		l.cancel()
+	}
+	s.queue, s.asks, s.lists, s.cause = nil, nil, nil, nil
 	s.nextTurn()
 	s.mu.Unlock()
 	for _, w := range queue {

@@ -256,8 +256,10 @@ func flap(r *rand.Rand, begin func() ongoing) ongoing {
 
 // down is to be called before the server is ended.
 func (n *node) down() {
-	n.trouble.begin()
-	n.wanted, n.condemned = false, true
+	if !n.condemned && !n.starting { // else it is in trouble already
+		n.trouble.begin()
+	}
+	n.wanted, n.condemned, n.starting = false, true, false
 }
 
 // wantUp lets the nemesis start the server again.

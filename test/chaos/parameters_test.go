@@ -19,8 +19,8 @@ const (
 type settings struct {
 	duration   time.Duration // CHAOS_DURATION, for each store
 	store      string        // CHAOS_STORE; empty: all
-	seed       uint64        // CHAOS_SEED
-	long       bool          // longer than in a plain `go test`
+	seed       uint64        // CHAOS_SEED; if that is not set random, and always the same in a plain `go test`
+	long       bool          // CHAOS_DURATION is set: not a plain `go test`
 	stepDowns  int           // CHAOS_STEPDOWNS; 0: as many as in a plain `go test`
 	longFreeze time.Duration // of a node
 }
@@ -28,12 +28,13 @@ type settings struct {
 // parameters reads the environment.
 func parameters(t *testing.T) settings {
 	t.Helper()
-	s := settings{duration: inShort, store: os.Getenv("CHAOS_STORE"), seed: rand.Uint64()}
+	s := settings{duration: inShort, store: os.Getenv("CHAOS_STORE"), seed: 1}
 	var err error
 	if text := os.Getenv("CHAOS_DURATION"); text != "" {
 		if s.duration, err = time.ParseDuration(text); err != nil {
 			t.Fatalf("CHAOS_DURATION: %v", err)
 		}
+		s.long, s.seed = true, rand.Uint64()
 	}
 	if text := os.Getenv("CHAOS_SEED"); text != "" {
 		if s.seed, err = strconv.ParseUint(text, 10, 64); err != nil {
@@ -47,9 +48,17 @@ func parameters(t *testing.T) settings {
 	}
 	s.longFreeze = frozen
 	if s.duration > inShort {
-		s.long, s.longFreeze = true, longFrozen
+		s.longFreeze = longFrozen
 	}
 	return s
+}
+
+// atOnce has the stores tested at the same time in a long run, and one after the other in a
+// plain `go test`, which may run on a small machine.
+func (s settings) atOnce(t *testing.T) {
+	if s.long {
+		t.Parallel()
+	}
 }
 
 // chosen reports whether a test is to run on a store. A short run takes only the one that is

@@ -57,7 +57,7 @@ const (
 )
 
 // plan draws rounds of faults. At most two are under way at once, never of the same class,
-// and none outlasts its round. Every kind comes up before one comes up again.
+// and none but a long freeze outlasts its round. Every kind comes up before one comes up again.
 func (p profile) plan(seed uint64) (rounds [][]step) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	var deck []fault

@@ -2,11 +2,14 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/holdfast/holdfast/test/harness"
 )
 
 const (
@@ -55,7 +58,7 @@ func handOvers(t *testing.T, k kind, r *rand.Rand, stepDowns, terms int) {
 			// Through any node: a standby passes the request on.
 			return c.nodes[(active+r.IntN(size))%size].Client(c.root).Sys().StepDown()
 		})
-		linger(ctx, 200*time.Millisecond+rand2(r, time.Second))
+		linger(ctx, 200*time.Millisecond+rand2(r, time.Second/2))
 	}
 	for i := 0; i < terms && !s.broken(); i++ {
 		s.terminate(t, c, fmt.Sprintf("SIGTERM %d", i+1))
@@ -68,8 +71,11 @@ func handOvers(t *testing.T, k kind, r *rand.Rand, stepDowns, terms int) {
 // handOver does something that makes another node active, and waits until one is.
 func handOver(t *testing.T, c *cluster, s *steady, what string, how func(active int) error) {
 	t.Helper()
-	active := c.active(t.Context())
+	active := c.awaitActive(t)
 	before := c.epoch(t.Context(), active)
+	if before == 0 {
+		t.Fatalf("%s: the active node does not tell its epoch", what)
+	}
 	done := s.event(what)
 	defer done()
 	if err := how(active); err != nil {
@@ -86,7 +92,7 @@ func handOver(t *testing.T, c *cluster, s *steady, what string, how func(active 
 // meanwhile.
 func (s *steady) terminate(t *testing.T, c *cluster, what string) {
 	t.Helper()
-	n := c.nodes[c.active(t.Context())]
+	n := c.nodes[c.awaitActive(t)]
 	include := s.exclude(n)
 	handOver(t, c, s, what, func(int) error {
 		if err := n.Process().Signal(syscall.SIGTERM); err != nil {
@@ -108,6 +114,25 @@ func (s *steady) terminate(t *testing.T, c *cluster, what string) {
 		t.Errorf("%s: %s is no member again after %v", what, n.Name, patience)
 	}
 	include()
+}
+
+// awaitActive returns the index of the active node, once there is one.
+func (c *cluster) awaitActive(t *testing.T) (node int) {
+	t.Helper()
+	harness.Eventually(t, "a node is active", func() error {
+		node = c.active(t.Context())
+		var leader struct {
+			IsSelf bool `json:"is_self"`
+		}
+		if err := c.nodes[node].ask(t.Context(), "GET", "sys/leader", "", &leader); err != nil {
+			return err
+		}
+		if !leader.IsSelf {
+			return errors.New("no node says that it is")
+		}
+		return nil
+	})
+	return node
 }
 
 // epoch returns the epoch that a node knows of, 0 if it does not answer.

@@ -39,7 +39,7 @@ type Model struct {
 }
 
 // checkTimeout is far more than a history of a few hundred operations takes.
-const checkTimeout = time.Minute
+const checkTimeout = 5 * time.Minute
 
 // Check returns why the operations on the object called name are not linearizable, or that
 // this could not be decided; nil if they are. A picture of the history is left in dir then.

@@ -48,6 +48,9 @@ func (s *Store) Begin(ctx context.Context) (context.Context, error) {
 	return ctx, s.fault(ctx, "begin", "")
 }
 
+// Ended returns a channel that is never closed: there is one tenure.
+func (s *Store) Ended(context.Context) <-chan struct{} { return nil }
+
 // Get returns a copy of the value at key.
 func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 	if err := s.fault(ctx, "get", key); err != nil {

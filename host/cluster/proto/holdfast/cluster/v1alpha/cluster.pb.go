@@ -202,7 +202,7 @@ func (x *ForwardRequest) GetMergePatch() bool {
 
 type ForwardResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Set when the request has provably not run here; the other fields are empty then.
+	// Set when the request has provably not run here. With a status the rest says why.
 	Refused       bool   `protobuf:"varint,1,opt,name=refused,proto3" json:"refused,omitempty"`
 	Epoch         uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"` // of the receiver's view when refused, so that the sender can tell which of the two is behind
 	Status        int32  `protobuf:"varint,3,opt,name=status,proto3" json:"status,omitempty"`
