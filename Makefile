@@ -1,5 +1,7 @@
-# Everything there is to do here. Needs Go and nothing else: tools and test servers
-# are pinned by the modules under scripts/ and built from the module proxy.
+# Everything there is to do here. To build takes Go and nothing else; the tests also need
+# root, iproute2, nsenter, a C compiler, Java and apt for ZooKeeper (see CONTRIBUTING.md). All
+# other tools and test servers are pinned by the modules under scripts/ and built from the
+# module proxy.
 SHELL   := /usr/bin/env bash -euo pipefail
 PLUGINS := $(notdir $(wildcard cmd/holdfast-storage-*))
 TOOLS   := $(CURDIR)/.tools/bin
