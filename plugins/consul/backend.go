@@ -20,6 +20,7 @@ type Backend struct {
 	idle         interface{ CloseIdleConnections() }
 	address      string // for messages
 	path         string // in front of every key; ends in a slash, or is empty
+	limits       storage.Limits
 	timeout      time.Duration
 	maxDirectory int
 	permits      chan struct{} // one for each Get, List and Write under way
@@ -85,7 +86,7 @@ func (b *Backend) Write(ctx context.Context, ops []storage.Op) error {
 		return storage.NotApplied(err)
 	}
 	defer release()
-	reply, err := b.transact(ctx, b.operations(nil, ops))
+	reply, err := b.transact(ctx, b.operations(nil, ops), nil)
 	if err != nil {
 		return err
 	}
@@ -101,11 +102,16 @@ func (b *Backend) Close() error {
 	return nil
 }
 
-// transact sends one transaction, once. A reply with Errors was rolled back.
-func (b *Backend) transact(ctx context.Context, ops api.TxnOps) (*api.TxnResponse, error) {
+// transact sends one transaction, once. A reply with Errors was rolled back. It sends
+// nothing, and returns errUnfamiliar, over a connection that is not among those known.
+func (b *Backend) transact(ctx context.Context, ops api.TxnOps, known *recognised) (*api.TxnResponse, error) {
 	rctx, a, cancel := begin(ctx, b.timeout)
 	defer cancel()
+	a.known = known
 	ok, reply, _, err := b.client.Txn().Txn(ops, new(api.QueryOptions).WithContext(rctx))
+	if err != nil && a.held.Load() {
+		err = errUnfamiliar
+	}
 	if err != nil {
 		return nil, b.writeError(ctx, a, err)
 	}

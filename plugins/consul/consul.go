@@ -41,7 +41,7 @@ func open(ctx context.Context, config Config, log hclog.Logger) (*Backend, stora
 	if err := b.probe(ctx, log); err != nil {
 		return nil, none, errors.Join(err, b.Close())
 	}
-	return b, storage.Capabilities{Limits: limits(b.path, config.TxnMaxOps)}, nil
+	return b, storage.Capabilities{Limits: b.limits}, nil
 }
 
 func newBackend(config Config, log hclog.Logger) (*Backend, error) {
@@ -82,6 +82,7 @@ func newBackend(config Config, log hclog.Logger) (*Backend, error) {
 		idle:         base,
 		address:      config.Address,
 		path:         path,
+		limits:       limits(path, config.TxnMaxOps),
 		timeout:      config.Timeout,
 		maxDirectory: config.MaxDirectory,
 		permits:      make(chan struct{}, config.MaxParallel),

@@ -12,6 +12,7 @@ import (
 
 // readError explains why a read failed. ctx is the caller's.
 func (b *Backend) readError(ctx context.Context, a *attempt, err error) error {
+	b.recognised.Store(nil) // what fails may be another cluster's by now
 	if ctx.Err() != nil {
 		return fmt.Errorf("read from consul at %s: %w", b.address, ctx.Err())
 	}
@@ -21,10 +22,11 @@ func (b *Backend) readError(ctx context.Context, a *attempt, err error) error {
 // writeError explains why a transaction failed, and whether it is certain that it
 // was not applied. ctx is the caller's.
 func (b *Backend) writeError(ctx context.Context, a *attempt, err error) error {
+	b.recognised.Store(nil) // as above
 	if a.status.Load() == http.StatusRequestEntityTooLarge {
 		// Within the advertised limits, so the servers' are lower than the defaults.
-		return fmt.Errorf("%w for consul at %s (are kv_max_value_size, txn_max_req_len or the transaction's operations limited there?): %w",
-			storage.ErrTooLarge, b.address, cause(err))
+		return fmt.Errorf("write to consul at %s (are kv_max_value_size, txn_max_req_len or the transaction's operations limited there?): %w: %w",
+			b.address, &storage.TooLargeError{What: "batch", Unit: "bytes", Limit: b.limits.MaxBatchBytes}, cause(err))
 	}
 	if ctx.Err() != nil {
 		err = fmt.Errorf("write to consul at %s: %w", b.address, ctx.Err())

@@ -2,8 +2,10 @@ package consul
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -80,6 +82,9 @@ func TestCommitOutcomeByStatus(t *testing.T) {
 		if got := storage.OutcomeOf(err); got != want.outcome || !errors.Is(err, want.err) {
 			t.Errorf("status %d: %v (%v), want %v (%v)", status, err, got, want.err, want.outcome)
 		}
+		if tooLarge, ok := errors.AsType[*storage.TooLargeError](err); ok != errors.Is(err, storage.ErrTooLarge) || ok && tooLarge.Limit <= 0 {
+			t.Errorf("status %d: %v, want one that names the limit", status, err)
+		}
 		if got := hits.Load(); got != 1 {
 			t.Errorf("status %d: the transaction was sent %d times, want once", status, got)
 		}
@@ -116,6 +121,67 @@ func TestCommitOnBrokenConnectionIsSentOnce(t *testing.T) {
 		if got := hits.Load(); got != 1 {
 			t.Errorf("connection used before: %t: sent %d times, want once", used, got)
 		}
+	}
+}
+
+// Another cluster in the place of this one, whose guard is at the same version with another
+// value: the first Commit after the connections broke is compared, however they did.
+func TestCommitOnNewConnectionIsCompared(t *testing.T) {
+	var value atomic.Value
+	var hits atomic.Int32
+	value.Store("ours")
+	s := fake(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Consul-Index", "7")
+		pair := fmt.Sprintf(`{"Key":"guard","Value":%q,"ModifyIndex":5}`, base64.StdEncoding.EncodeToString([]byte(value.Load().(string))))
+		if r.Method == http.MethodPut {
+			if _, err := io.Copy(io.Discard, r.Body); err != nil {
+				return
+			}
+			hits.Add(1)
+			_, _ = fmt.Fprintf(w, `{"Results":[{"KV":%s}]}`, pair)
+			return
+		}
+		_, _ = fmt.Fprintf(w, "[%s]", pair)
+	})
+	b := backendAt(t, s.URL)
+	commit := func() error {
+		_, err := b.Commit(t.Context(), storage.Guard{Key: "guard", Version: "5", Prev: []byte("ours"), Value: []byte("next")}, nil)
+		return err
+	}
+	for range 2 {
+		if err := commit(); err != nil {
+			t.Fatal(err)
+		}
+		s.CloseClientConnections() // and the same cluster is back
+		for err := commit(); err != nil; err = commit() {
+			if !errors.Is(err, storage.ErrUnavailable) { // the broken connection was used
+				t.Fatal(err)
+			}
+		}
+	}
+	value.Store("another cluster's")
+	s.CloseClientConnections()
+	hits.Store(0)
+	err := commit()
+	for errors.Is(err, storage.ErrUnavailable) {
+		err = commit()
+	}
+	if !errors.Is(err, storage.ErrConflict) || hits.Load() != 0 {
+		t.Errorf("commit to another cluster: %v, %d transactions were sent, want ErrConflict and none", err, hits.Load())
+	}
+}
+
+// A transaction that may not go on the connection it got is not sent, in no part.
+func TestUnfamiliarConnectionGetsNothing(t *testing.T) {
+	var requests atomic.Int32
+	s := fake(t, func(http.ResponseWriter, *http.Request) { requests.Add(1) })
+	b := backendAt(t, s.URL)
+	_, err := b.transact(t.Context(), b.operations(nil, []storage.Op{storage.Put("k", nil)}), &recognised{})
+	if !errors.Is(err, errUnfamiliar) || !errors.Is(err, storage.ErrUnavailable) || storage.OutcomeOf(err) != storage.Unapplied {
+		t.Errorf("%v (%v), want ErrUnavailable, not applied", err, storage.OutcomeOf(err))
+	}
+	if got := requests.Load(); got != 0 {
+		t.Errorf("the server saw %d requests, want none", got)
 	}
 }
 

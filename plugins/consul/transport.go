@@ -3,7 +3,9 @@ package consul
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -59,8 +61,13 @@ type attempt struct {
 	sent   atomic.Bool  // it had a connection, so something may have been written
 	status atomic.Int64 // of the answer; 0 = there was none
 
-	maxNames int // of a List: see namesBody; set before the request is made
+	maxNames int         // of a List: see namesBody; set before the request is made
+	known    *recognised // the connections it may be sent on; nil: any; set likewise
+	held     atomic.Bool // it got another one, which was closed
 }
+
+// errUnfamiliar: a request was not sent, because its connection was new.
+var errUnfamiliar = errors.New("the guard was not compared since the connection was made")
 
 type attemptKey struct{}
 
@@ -71,7 +78,16 @@ func begin(ctx context.Context, timeout time.Duration) (context.Context, *attemp
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	ctx = context.WithValue(ctx, attemptKey{}, a)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { a.sent.Store(true) },
+		// Nothing is written before it returns. It is called again only if nothing was
+		// written on the connection before.
+		GotConn: func(got httptrace.GotConnInfo) {
+			held := !a.known.has(numberOf(got.Conn))
+			a.held.Store(held)
+			a.sent.Store(!held)
+			if held {
+				_ = got.Conn.Close() // a cancelled context would not keep net/http from writing
+			}
+		},
 	})
 	return ctx, a, cancel
 }
@@ -81,6 +97,24 @@ func begin(ctx context.Context, timeout time.Duration) (context.Context, *attemp
 // many requests at once have opened, watches that were given up among them, is soon gone.
 const idleTime = 10 * time.Second
 
+// numbered is a connection, with a number that is higher than that of any made before it.
+type numbered struct {
+	net.Conn
+
+	number uint64
+}
+
+// numberOf returns the number of a connection that newTransport made.
+func numberOf(c net.Conn) uint64 {
+	if secured, ok := c.(*tls.Conn); ok {
+		c = secured.NetConn()
+	}
+	if n, ok := c.(*numbered); ok {
+		return n.number
+	}
+	return math.MaxUint64 // nobody's, so not a familiar one
+}
+
 // newTransport returns the base transport: no proxy and nothing else from the
 // environment. It counts its connections in dials.
 func newTransport(c Config, target target, dials *atomic.Uint64) (*http.Transport, error) {
@@ -89,8 +123,11 @@ func newTransport(c Config, target target, dials *atomic.Uint64) (*http.Transpor
 		if target.socket != "" {
 			network, address = "unix", target.socket
 		}
-		dials.Add(1)
-		return dialer.DialContext(ctx, network, address)
+		conn, err := dialer.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &numbered{Conn: conn, number: dials.Add(1)}, nil
 	}
 	t := &http.Transport{
 		DialContext:         dial,

@@ -18,6 +18,7 @@ type Backend struct {
 	members *members
 	history *history
 	path    string // in front of every key; ends in a slash
+	limits  storage.Limits
 	timeout time.Duration
 	paged   atomic.Bool // the servers are older than 3.7 and can not stream keys
 }

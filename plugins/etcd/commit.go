@@ -2,8 +2,10 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/holdfast/holdfast/sdk/storage"
@@ -19,6 +21,8 @@ func (b *Backend) Commit(ctx context.Context, guard storage.Guard, ops []storage
 	}
 	reply, err := b.transact(ctx, conditions, b.operations(ops, clientv3.OpPut(name, string(guard.Value))))
 	switch {
+	case errors.Is(err, rpctypes.ErrNoSpace):
+		return "", b.settleFull(ctx, guard, err)
 	case err != nil:
 		return "", err
 	case !reply.Succeeded:
@@ -27,6 +31,19 @@ func (b *Backend) Commit(ctx context.Context, guard storage.Guard, ops []storage
 	// Everything a transaction writes has the revision that the store has after it.
 	b.history.committed(ctx, reply.Header.Revision)
 	return formatVersion(reply.Header.Revision), nil
+}
+
+// settleFull finds out what became of a Commit that was answered by refusal, that there is
+// no space. A server that sees so before it proposes the transaction has done nothing; one
+// that sees so when it applies it has applied it, and gives the same answer. The guard
+// tells, for reads go on while the store is full: it is at its version only if the
+// Commit was not applied, and the transaction is in no log then, so it never will be.
+func (b *Backend) settleFull(ctx context.Context, guard storage.Guard, refusal error) error {
+	item, _, err := b.read(ctx, guard.Key)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) || item.Version != guard.Version {
+		return refusal // its outcome is unknown
+	}
+	return storage.NotApplied(refusal)
 }
 
 // unchanged is the condition of a Commit; ok is false if it can not be true. A store that

@@ -26,11 +26,11 @@ func TestConfigEndpoints(t *testing.T) {
 		}
 	}
 	for _, refused := range [][]string{
-		{"http://a"}, {"ftp://a:1"}, {"http://a:1/path"}, {"http://u:p@a:1"}, {"http://a:1", "https://b:1"}, {":2379"}, {"http://a:1?x=1"},
+		{"http://a"}, {"ftp://a:1"}, {"http://a:1/path"}, {"http://u:secret@a:1"}, {"http://u:secret@a b:1"}, {"http://a:1", "https://b:1"}, {":2379"}, {"http://a:1?x=1"},
 	} {
 		c := Config{}
-		if got, err := c.endpoints(refused); err == nil || !strings.Contains(err.Error(), `"address"`) {
-			t.Errorf("addresses %q: got %q, %v, want an error that names the option", refused, got, err)
+		if got, err := c.endpoints(refused); err == nil || !strings.Contains(err.Error(), `"address"`) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("addresses %q: got %q, %v, want an error that names the option and no password", refused, got, err)
 		}
 	}
 }

@@ -24,7 +24,7 @@ func (c *Config) endpoints(addresses []string) ([]string, error) {
 		}
 		u, err := url.Parse(strings.TrimSuffix(address, "/"))
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Port() == "" || u.Hostname() == "" || u.String() != u.Scheme+"://"+u.Host {
-			return nil, fmt.Errorf("option %q has %q, want http(s)://host:port without a path", "address", address)
+			return nil, fmt.Errorf("option %q has %q, want http(s)://host:port without a path", "address", withoutUser(address))
 		}
 		if u.Scheme == "http" && c.secure() {
 			return nil, fmt.Errorf("option %q has %q, which is not encrypted, and TLS options are given: say https", "address", address)
@@ -37,6 +37,14 @@ func (c *Config) endpoints(addresses []string) ([]string, error) {
 		}
 	}
 	return urls, nil
+}
+
+// withoutUser is what a message may show of an address, valid or not.
+func withoutUser(address string) string {
+	if at := strings.LastIndexByte(address, '@'); at >= 0 {
+		return "..." + address[at:]
+	}
+	return address
 }
 
 func (c *Config) scheme() string {

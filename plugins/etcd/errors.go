@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -50,8 +51,6 @@ var refusals = []struct { //nolint:gochecknoglobals // a table
 }{
 	{err: rpctypes.ErrRequestTooLarge, tooLarge: true, advice: "the server's --max-request-bytes is lower than the default of 1.5 MiB"},
 	{err: rpctypes.ErrTooManyOps, tooLarge: true, advice: "set max_txn_ops to the servers' --max-txn-ops"},
-	{err: rpctypes.ErrNoSpace, advice: "the NOSPACE alarm is raised: the database has reached --quota-backend-bytes; raise that, " +
-		"or make room with etcdctl compact and defrag, then run etcdctl alarm disarm"},
 	{err: rpctypes.ErrPermissionDenied, user: true, advice: "the user's role lacks readwrite on everything below path"},
 	{err: rpctypes.ErrAuthFailed, user: true, advice: "the user is unknown or the password is wrong; check username and password"},
 	{err: rpctypes.ErrUserEmpty, user: true, advice: "etcd wants to know who asks; set username and password"},
@@ -63,8 +62,8 @@ var refusals = []struct { //nolint:gochecknoglobals // a table
 	{err: rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner), elsewhere: true, advice: "the member is a learner"},
 }
 
-func newFailure(endpoint string, err error, sent bool) *failure {
-	f := &failure{endpoint: endpoint, err: err, sent: sent}
+func newFailure(endpoint string, err error, p *passage) *failure {
+	f := &failure{endpoint: endpoint, err: err, sent: p.left.Load()}
 	for _, r := range refusals {
 		if errors.Is(err, r.err) {
 			f.refused, f.elsewhere, f.tooLarge, f.user, f.advice = true, r.elsewhere, r.tooLarge, r.user, r.advice
@@ -76,11 +75,15 @@ func newFailure(endpoint string, err error, sent bool) *failure {
 	switch {
 	case ok:
 		code = known.Code()
-	case code == codes.ResourceExhausted: // gRPC's own limit on the size of a message, at either end
-		f.refused, f.tooLarge = true, true
-		f.advice = "a message is over a limit; see max_receive_size here and --max-request-bytes at the servers"
+	case code == codes.ResourceExhausted:
+		f.tooLarge = overMessageLimit(err, p)
+		f.refused = f.tooLarge
+		f.advice = "a message may be over a limit; see max_receive_size here and --max-request-bytes at the servers"
 	}
 	switch {
+	case errors.Is(err, rpctypes.ErrNoSpace): // not a refusal: see Backend.settleFull
+		f.advice = "the NOSPACE alarm is raised: the database has reached --quota-backend-bytes; raise that, " +
+			"or make room with etcdctl compact and defrag, then run etcdctl alarm disarm"
 	case errors.Is(err, rpctypes.ErrCorrupt):
 		f.advice = "the CORRUPT alarm is raised: the members' data differ"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
@@ -88,6 +91,20 @@ func newFailure(endpoint string, err error, sent bool) *failure {
 		f.elsewhere = true
 	}
 	return f
+}
+
+// overMessageLimit reports whether a request was given up before any server looked at it,
+// because it is over gRPC's own limit at either end. A reply that is over one has the same
+// code, as has a server that is overloaded, or something in between.
+func overMessageLimit(err error, p *passage) bool {
+	text := status.Convert(err).Message() // gRPC tells it in words only
+	switch {
+	case strings.HasPrefix(text, "grpc: received message larger than max"):
+		return !p.answered.Load() // else the message was the reply
+	case strings.HasPrefix(text, "trying to send message larger than max"):
+		return !p.complete.Load()
+	}
+	return false
 }
 
 // readError explains why a read failed. ctx is the caller's.
@@ -108,7 +125,12 @@ func (b *Backend) writeError(ctx context.Context, err error) error {
 	f, over := asFailure(err), ended(ctx)
 	switch {
 	case f.refused && f.tooLarge:
-		return fmt.Errorf("%w for etcd at %s: %w", storage.ErrTooLarge, f.endpoint, f)
+		// Within the declared limits, so the servers' are lower than the defaults.
+		limit := &storage.TooLargeError{What: "batch", Unit: "bytes", Limit: b.limits.MaxBatchBytes}
+		if errors.Is(err, rpctypes.ErrTooManyOps) {
+			limit.Unit, limit.Limit = "ops", b.limits.MaxOps
+		}
+		return fmt.Errorf("write to etcd at %s: %w: %w", f.endpoint, limit, f)
 	case over != nil:
 		err = fmt.Errorf("write to etcd at %s: %w", f.endpoint, over)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -44,7 +44,7 @@ func open(ctx context.Context, config Config, log hclog.Logger) (*Backend, stora
 		}
 		return nil, storage.Capabilities{}, err
 	}
-	return b, storage.Capabilities{Limits: limits(b.path, config.MaxTxnOps)}, nil
+	return b, storage.Capabilities{Limits: b.limits}, nil
 }
 
 func newBackend(ctx context.Context, config Config, log hclog.Logger) (*Backend, error) {
@@ -70,7 +70,13 @@ func newBackend(ctx context.Context, config Config, log hclog.Logger) (*Backend,
 	if config.Password != "" && slices.ContainsFunc(endpoints, inClear) {
 		log.Warn("the password crosses the network in clear; use https", "address", endpoints)
 	}
-	return &Backend{members: m, history: newHistory(m, config, log), path: path, timeout: config.RequestTimeout}, nil
+	return &Backend{
+		members: m,
+		history: newHistory(m, config, log),
+		path:    path,
+		limits:  limits(path, config.MaxTxnOps),
+		timeout: config.RequestTimeout,
+	}, nil
 }
 
 // probe makes a transaction that changes nothing, because its condition is false, but

@@ -27,14 +27,16 @@ func (b *Backend) List(ctx context.Context, prefix, after string, limit int) ([]
 func (b *Backend) list(ctx context.Context, s *scan) ([]string, error) {
 	revision, err := b.revision(ctx, s.dir)
 	for err == nil && !s.done {
+		var streamed bool
 		err = b.ask(ctx, func(ctx context.Context, client *clientv3.Client) error {
-			if b.paged.Load() {
-				return s.page(ctx, client, revision)
+			if streamed = !b.paged.Load(); streamed {
+				return s.stream(ctx, client, revision)
 			}
-			return s.stream(ctx, client, revision)
+			return s.page(ctx, client, revision)
 		})
-		if status.Code(err) == codes.Unimplemented && b.paged.CompareAndSwap(false, true) {
-			err = nil // a server before 3.7
+		if streamed && status.Code(err) == codes.Unimplemented { // a server before 3.7
+			b.paged.Store(true)
+			err = nil
 		}
 	}
 	if err != nil {

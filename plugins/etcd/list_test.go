@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/holdfast/holdfast/sdk/storage"
@@ -168,4 +169,27 @@ func testListCompaction(t *testing.T, b declared, client *clientv3.Client) {
 	if compactions.Load() == 0 || moves.Load() == 0 {
 		t.Errorf("%d compactions, %d moves: the lists were not disturbed", compactions.Load(), moves.Load())
 	}
+}
+
+// The key that is the directory's own is read once, also where one key is read at a time.
+func TestScanLeavesTheDirectorysKeyBehind(t *testing.T) {
+	s := newScan("dir/", "", 1)
+	if found := s.take([]*mvccpb.KeyValue{{Key: []byte("dir/")}}); found != 0 || s.from != "dir/\x00" {
+		t.Errorf("after the key of the directory itself: %d names, and goes on from %q, want none and from behind it", found, s.from)
+	}
+}
+
+// Calls that find out at the same time that the server has no streams all go on.
+func TestFirstListsOfAnOldServer(t *testing.T) {
+	s := fake(t, success) // it has no RangeStream
+	b := backendAt(t, s.address)
+	var lists sync.WaitGroup
+	for range 8 {
+		lists.Go(func() {
+			if names, err := b.List(t.Context(), "", "", 0); err != nil || len(names) != 0 {
+				t.Errorf("list: %q, %v, want none", names, err)
+			}
+		})
+	}
+	lists.Wait()
 }

@@ -114,24 +114,26 @@ func (m *members) do(ctx context.Context, policy policy, request request) error 
 func (m *members) attempt(ctx context.Context, member *member, shares int, policy policy, request request) *failure {
 	actx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	sent := new(atomic.Bool)
+	p := new(passage)
 	if deadline, ok := ctx.Deadline(); ok && shares > 1 {
 		timer := time.AfterFunc(time.Until(deadline)/time.Duration(shares), func() {
-			if policy == anywhere || !sent.Load() {
+			if policy == anywhere || !p.left.Load() {
 				cancel()
 			}
 		})
 		defer timer.Stop()
 	}
 	err := m.login.with(actx, member.client, func(ctx context.Context) error {
-		err := request(context.WithValue(ctx, sentKey{}, sent), member.client)
+		err := request(context.WithValue(ctx, passageKey{}, p), member.client)
 		if wantsToken(err) {
-			sent.Store(false) // that one was not looked at
+			p.left.Store(false) // that one was not looked at
+			p.complete.Store(false)
+			p.answered.Store(false)
 		}
 		return err
 	})
 	if err == nil {
 		return nil
 	}
-	return newFailure(member.endpoint, err, sent.Load())
+	return newFailure(member.endpoint, err, p)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -100,6 +101,8 @@ func TestCommitOutcomeByAnswer(t *testing.T) {
 		"request too large":   {rpctypes.ErrGRPCRequestTooLarge, storage.Unapplied, storage.ErrTooLarge, "--max-request-bytes"},
 		"too many operations": {rpctypes.ErrGRPCTooManyOps, storage.Unapplied, storage.ErrTooLarge, "max_txn_ops"},
 		"message too large":   {status.Error(codes.ResourceExhausted, "grpc: received message larger than max"), storage.Unapplied, storage.ErrTooLarge, "max_receive_size"},
+		"exhausted":           {status.Error(codes.ResourceExhausted, "something in between is busy"), storage.Unknown, storage.ErrUnavailable, "limit"},
+		"reply too large":     {status.Error(codes.ResourceExhausted, "trying to send message larger than max (9 vs. 8)"), storage.Unknown, storage.ErrUnavailable, "limit"},
 		"no space":            {rpctypes.ErrGRPCNoSpace, storage.Unapplied, storage.ErrUnavailable, "NOSPACE"},
 		"permission denied":   {rpctypes.ErrGRPCPermissionDenied, storage.Unapplied, storage.ErrUnavailable, "role"},
 		"wrong password":      {rpctypes.ErrGRPCAuthFailed, storage.Unapplied, storage.ErrUnavailable, "password"},
@@ -125,9 +128,49 @@ func TestCommitOutcomeByAnswer(t *testing.T) {
 		if got := storage.OutcomeOf(err); got != tt.outcome || !errors.Is(err, tt.err) || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v (%v), want %v (%v) that says %q", name, err, got, tt.err, tt.outcome, tt.says)
 		}
+		if tooLarge, ok := errors.AsType[*storage.TooLargeError](err); ok != errors.Is(err, storage.ErrTooLarge) || ok && tooLarge.Limit <= 0 {
+			t.Errorf("%s: %v, want one that names the limit", name, err)
+		}
 		if got := s.hits.Load(); got != 1 {
 			t.Errorf("%s: the transaction was sent %d times, want once", name, got)
 		}
+	}
+}
+
+// A server that has no space says so before it applies a transaction or after: only a guard
+// that has not moved tells that it was not applied.
+func TestFullServerMayHaveApplied(t *testing.T) {
+	s := fake(t, answer(rpctypes.ErrGRPCNoSpace))
+	b := backendAt(t, s.address)
+	for version, want := range map[storage.Version]storage.Outcome{"": storage.Unapplied, "5": storage.Unknown} {
+		_, err := b.Commit(t.Context(), storage.Guard{Key: "absent", Version: version, Value: []byte("v")}, nil)
+		if got := storage.OutcomeOf(err); got != want || !errors.Is(err, storage.ErrUnavailable) || !strings.Contains(err.Error(), "NOSPACE") {
+			t.Errorf("commit at version %q: %v (%v), want ErrUnavailable (%v) that names the alarm", version, err, got, want)
+		}
+	}
+	err := b.Write(t.Context(), []storage.Op{storage.Put("k", nil)})
+	if got := storage.OutcomeOf(err); got != storage.Unknown || !errors.Is(err, storage.ErrUnavailable) {
+		t.Errorf("write: %v (%v), want ErrUnavailable, outcome unknown", err, got)
+	}
+}
+
+// gRPC has one code for a request that is over a limit, which was not looked at, and for a
+// reply that is, which says that the request was carried out.
+func TestMessagesOverTheLimit(t *testing.T) {
+	const limit = 32 << 10 // for replies; the client's own for requests is 2 MiB
+	s := fake(t, func(context.Context) (*pb.TxnResponse, error) {
+		long := &mvccpb.KeyValue{Value: make([]byte, 2*limit)}
+		reply := &pb.RangeResponse{Kvs: []*mvccpb.KeyValue{long}}
+		return &pb.TxnResponse{Responses: []*pb.ResponseOp{{Response: &pb.ResponseOp_ResponseRange{ResponseRange: reply}}}}, nil
+	})
+	b := backendAt(t, s.address, func(c *Config) { c.MaxReceiveSize = limit })
+	err := commitOne(t.Context(), b)
+	if got := storage.OutcomeOf(err); got != storage.Unknown || s.hits.Load() != 1 {
+		t.Errorf("the reply is over the limit: %v (%v), want an unknown outcome", err, got)
+	}
+	err = b.Write(t.Context(), []storage.Op{storage.Put("k", make([]byte, 3<<20))})
+	if got := storage.OutcomeOf(err); got != storage.Unapplied || !errors.Is(err, storage.ErrTooLarge) || s.hits.Load() != 1 {
+		t.Errorf("the request is over the client's limit: %v (%v), want ErrTooLarge", err, got)
 	}
 }
 
@@ -287,7 +330,9 @@ func (late) Deadline() (time.Time, bool) { return time.Now().Add(-time.Microseco
 // The server knows the caller's deadline and may be the first to say that it is over.
 func TestDeadlineToldByTheServer(t *testing.T) {
 	b := &Backend{}
-	f := newFailure("member", status.Error(codes.DeadlineExceeded, "stream terminated"), true)
+	sent := new(passage)
+	sent.left.Store(true)
+	f := newFailure("member", status.Error(codes.DeadlineExceeded, "stream terminated"), sent)
 	if err := b.readError(late{t.Context()}, f); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("read: %v, want the context's error", err)
 	}

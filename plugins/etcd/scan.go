@@ -48,6 +48,7 @@ func (s *scan) take(keys []*mvccpb.KeyValue) (found int) {
 		}
 		name := strings.TrimPrefix(key, s.dir)
 		if name == "" { // something else has made the directory itself a key
+			s.from = key + "\x00"
 			continue
 		}
 		if at := strings.IndexByte(name, '/'); at >= 0 {

@@ -61,19 +61,32 @@ func failFastStream(
 	return open(ctx, desc, conn, method, append(opts, grpc.WaitForReady(false))...)
 }
 
-// sentKey is the key of a context's *atomic.Bool that departures sets.
-type sentKey struct{}
+// passage is how far a request got.
+type passage struct {
+	left     atomic.Bool // something of it may have reached the member
+	complete atomic.Bool // so may all of it
+	answered atomic.Bool // a reply began, which is more than an error
+}
 
-// departures notes which requests have left: a request has no headers before it has a
+// passageKey is the key of a context's *passage that departures keeps.
+type passageKey struct{}
+
+// departures notes how far requests get: a request has no headers before it has a
 // connection.
 type departures struct{}
 
 func (departures) HandleRPC(ctx context.Context, s stats.RPCStats) {
-	if _, ok := s.(*stats.OutHeader); !ok {
+	p, ok := ctx.Value(passageKey{}).(*passage)
+	if !ok {
 		return
 	}
-	if sent, ok := ctx.Value(sentKey{}).(*atomic.Bool); ok {
-		sent.Store(true)
+	switch s.(type) {
+	case *stats.OutHeader:
+		p.left.Store(true)
+	case *stats.OutPayload:
+		p.complete.Store(true)
+	case *stats.InHeader:
+		p.answered.Store(true)
 	}
 }
 

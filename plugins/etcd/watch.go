@@ -52,7 +52,7 @@ func (b *Backend) follow(ctx context.Context, key string, seen storage.Version, 
 	member := b.members.preferred()
 	for answer := range member.client.Watch(wctx, b.name(key), clientv3.WithRev(revision)) {
 		if err := answer.Err(); err != nil {
-			if newFailure(member.endpoint, err, true).elsewhere {
+			if newFailure(member.endpoint, err, new(passage)).elsewhere {
 				b.members.avoid(member)
 			}
 			return storage.Item{}, false

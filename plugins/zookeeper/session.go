@@ -19,6 +19,7 @@ import (
 // by itself, and sends what was queued under the old one.
 type session struct {
 	zc      *zk.Conn
+	conn    *promptConn
 	address string
 	root    string // the node that confirm names
 	gone    chan struct{}
@@ -53,6 +54,7 @@ func (d *dialer) dial(ctx context.Context, address string) (*session, error) {
 		return nil, err
 	}
 	s := &session{
+		conn:    conn,
 		address: address,
 		root:    d.root,
 		gone:    make(chan struct{}),

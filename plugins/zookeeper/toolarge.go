@@ -2,6 +2,7 @@ package zookeeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -16,17 +17,20 @@ const suspiciousSize = 4 << 10
 // refusedBySize finds out why a connection was lost on which a request of size bytes had
 // been sent: a server closes it, without a word, when the request is over its
 // jute.maxbuffer, which may be lower than the option says. So it is shown another of that
-// size, one that changes nothing. If it refuses that too, the first was not applied
-// either, and the answer is a TooLargeError.
+// size, one that changes nothing. If it refuses that too, and again after it has answered a
+// small one, the first was not applied either, and the answer is a TooLargeError. A server
+// that is silent, stops or can not be reached has refused nothing: the answer is nil then.
 func (b *Backend) refusedBySize(ctx context.Context, s *session, size int) error {
-	if size < suspiciousSize || s.alive() {
+	if size < suspiciousSize || s.alive() || !s.conn.hungUp.Load() {
 		return nil
 	}
-	if taken, err := b.takes(ctx, s.address, size); err != nil || taken {
-		return nil //nolint:nilerr // not known: then it is not said
-	}
-	if taken, err := b.takes(ctx, s.address, 0); err != nil || !taken {
-		return nil //nolint:nilerr // the server is down
+	for _, probe := range []struct {
+		size  int
+		taken bool // if it is the size that the server refuses
+	}{{size, false}, {0, true}, {size, false}} {
+		if taken, err := b.takes(ctx, s.address, probe.size); err != nil || taken != probe.taken {
+			return nil //nolint:nilerr // not known: then it is not said
+		}
 	}
 	limit := b.measure(ctx, s.address, size)
 	if next, err := b.link.session(ctx); err == nil && next.maxRequest.Load() > int64(limit) {
@@ -55,7 +59,8 @@ func (b *Backend) measure(ctx context.Context, address string, refused int) int 
 	return limit
 }
 
-// takes reports whether the server at address reads a request of size bytes.
+// takes reports whether the server at address reads a request of size bytes, or closes the
+// connection on it. The error means that it is not known.
 func (b *Backend) takes(ctx context.Context, address string, size int) (bool, error) {
 	s, err := b.link.dialer.dial(ctx, address)
 	if err != nil {
@@ -67,8 +72,13 @@ func (b *Backend) takes(ctx context.Context, address string, size int) (bool, er
 		exists, _, err := zc.Exists(path)
 		return exists, err
 	})
-	if ctx.Err() != nil {
+	switch {
+	case err == nil || serverSays(err):
+		return true, nil
+	case ctx.Err() != nil:
 		return false, ctx.Err()
+	case errors.Is(err, zk.ErrNoServer) || !s.conn.hungUp.Load(): // it was not sent, or not answered
+		return false, err
 	}
-	return err == nil, nil
+	return false, nil
 }

@@ -5,8 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -17,7 +20,7 @@ type transport struct {
 }
 
 // connect connects to address, with TLS if configured.
-func (t *transport) connect(ctx context.Context, address string) (net.Conn, error) {
+func (t *transport) connect(ctx context.Context, address string) (*promptConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.patience)
 	defer cancel()
 	conn, err := (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext(ctx, "tcp", address)
@@ -44,19 +47,18 @@ func (t *transport) connect(ctx context.Context, address string) (net.Conn, erro
 type promptConn struct {
 	net.Conn
 	patience time.Duration
+	hungUp   atomic.Bool // the server has closed it, and before this side did
 
 	mu    sync.Mutex  // guards timer
 	timer *time.Timer // runs while an answer is due; else nil
 }
 
-// Write writes p. From now on an answer is due, if none was before.
+// Write writes p. From now on an answer is due, if none was before: not only when p is
+// written, which a server that reads nothing holds up as well.
 func (c *promptConn) Write(p []byte) (int, error) {
+	c.start()
 	n, err := c.Conn.Write(p)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.timer == nil {
-		c.timer = time.AfterFunc(c.patience, func() { _ = c.Conn.Close() })
-	}
+	c.note(err)
 	return n, err
 }
 
@@ -66,7 +68,17 @@ func (c *promptConn) Read(p []byte) (int, error) {
 	if n > 0 {
 		c.stop()
 	}
+	c.note(err)
 	return n, err
+}
+
+// note looks at how the connection ended.
+func (c *promptConn) note(err error) {
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, end) {
+			c.hungUp.Store(true)
+		}
+	}
 }
 
 // Close closes the connection.
@@ -74,6 +86,14 @@ func (c *promptConn) Close() error {
 	err := c.Conn.Close()
 	c.stop()
 	return err
+}
+
+func (c *promptConn) start() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.timer == nil {
+		c.timer = time.AfterFunc(c.patience, func() { _ = c.Conn.Close() })
+	}
 }
 
 func (c *promptConn) stop() {

@@ -93,12 +93,15 @@ func newBackend(config Config, log hclog.Logger) (*Backend, error) {
 	}, nil
 }
 
-// probe deletes a key that does not exist, which needs the permission to create and to
+// probeKey is not a key, so its node is nobody's.
+const probeKey = ""
+
+// probe deletes a node that does not exist, which needs the permission to create and to
 // delete nodes and changes nothing.
 func (b *Backend) probe(ctx context.Context, log hclog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, min(b.timeout, probeTimeout))
 	defer cancel()
-	err := b.Write(ctx, []storage.Op{storage.Delete("holdfast-probe")})
+	err := b.Write(ctx, []storage.Op{storage.Delete(probeKey)})
 	for _, refusal := range []error{zk.ErrNoAuth, zk.ErrAuthFailed, zk.ErrInvalidACL} {
 		if errors.Is(err, refusal) {
 			return err

@@ -89,6 +89,7 @@ func (p *plan) runOnce(ctx context.Context, c Case) Result {
 		t.finish(ctx)
 	} else {
 		t.Errorf("the case did not end; it is left behind")
+		t.endHosts()
 	}
 	result.Duration = time.Since(began)
 	t.mu.Lock()

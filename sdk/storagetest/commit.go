@@ -133,7 +133,7 @@ func commitLimits(t *T) {
 	if got, err := n.names(n.dir, "", 0); err != nil || len(got) != n.limits.MaxOps+1 {
 		t.Fatalf("after a commit of %d ops: list gives %d names, %v", n.limits.MaxOps, len(got), err)
 	}
-	if err := n.removeAll(n.dir); err != nil {
+	if err := n.removeAll(t.ctx, n.dir); err != nil {
 		t.Fatalf("clean up: %v", err)
 	}
 

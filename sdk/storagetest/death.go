@@ -175,14 +175,21 @@ func killedMidCommit(t *T) {
 	t.Logf("%d commits over %d kills", total, kills)
 }
 
+// beside returns another client of the data that p has.
+func (t *T) beside(p Instance) *node {
+	if t.keeps() {
+		return t.open()
+	}
+	b, err := p.Attach(t.ctx)
+	if err != nil {
+		t.Fatalf("configure one more backend in the process: %v", err)
+	}
+	return t.adopt(b, p.Capabilities(), t.plan.ha)
+}
+
 func frozenMidCommit(t *T) {
 	p, frozen := t.start()
-	other := frozen
-	if t.keeps() {
-		other = t.open()
-	} else if b, err := p.Attach(t.ctx); err == nil {
-		other = t.adopt(b, p.Capabilities(), t.plan.ha)
-	}
+	other := t.beside(p)
 	r := frozen.move(record{name: "guard"}, "start")
 	pid := p.PID()
 	t.signal(pid, syscall.SIGSTOP)
@@ -284,7 +291,7 @@ func linearizableUnderFire(t *T) {
 			}
 		}
 	})
+	defer fire.Wait()
+	defer close(firing)
 	linearizableGuard(t, nodes, load{calls: 100, hasty: 5, pace: 25 * time.Millisecond})
-	close(firing)
-	fire.Wait()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -56,16 +57,20 @@ func willCases() []Case {
 
 const willText = "the last will"
 
-// tenure is a Tenure on the record "guard" of a case.
+// tenure is a Tenure on a record of its own.
 type tenure struct {
 	Tenure
 
-	t     *T
-	node  *node // another client of the store; nil if that is in the plugin's process
-	count int
+	t      *T
+	node   *node  // another client of the store; nil if that is in the plugin's process
+	record string // below the case's directory
+	marks  string // likewise; ends in "/"
+	count  int
+	over   atomic.Bool // it was ended
 }
 
-// tenure starts a host. It ends the case if the plugin takes no wills, or can not be asked to.
+// tenure starts a host, which is killed after the case. It ends the case if the plugin takes
+// no wills, or can not be asked to.
 func (t *T) tenure() *tenure {
 	program, ok := t.plan.harness.Program.(TenureProgram)
 	if !ok {
@@ -78,17 +83,21 @@ func (t *T) tenure() *tenure {
 		t.Fatalf("describe: %v", err)
 	}
 	offers := slices.ContainsFunc(described.Services, func(s string) bool { return strings.HasSuffix(s, ".LastWill") })
-	host, err := program.StartTenure(ctx, t.dir+"guard", []byte(willText))
-	if err != nil {
+	t.mu.Lock()
+	number := len(t.hosts) // what an earlier host has sent may come late
+	t.mu.Unlock()
+	h := &tenure{t: t, record: fmt.Sprintf("guard-%d", number), marks: fmt.Sprintf("log-%d/", number)}
+	if h.Tenure, err = program.StartTenure(ctx, t.dir+h.record, []byte(willText)); err != nil {
 		t.Fatalf("start a host: %v", err)
 	}
-	h := &tenure{Tenure: host, t: t}
+	t.mu.Lock()
+	t.hosts = append(t.hosts, h)
+	t.mu.Unlock()
 	if t.keeps() {
 		h.node = t.open()
 	}
-	if host.LastWill() != offers {
-		h.kill()
-		t.Fatalf("it offers last wills: %t, and takes them: %t", offers, host.LastWill())
+	if h.LastWill() != offers {
+		t.Fatalf("it offers last wills: %t, and takes them: %t", offers, h.LastWill())
 	}
 	return h
 }
@@ -98,7 +107,6 @@ func (h *tenure) commit(n int) {
 	for range n {
 		h.send()
 		if err := h.Await(h.t.ctx); err != nil {
-			h.kill()
 			h.t.Fatalf("the host's commit %d: %v", h.count, err)
 		}
 	}
@@ -106,13 +114,16 @@ func (h *tenure) commit(n int) {
 
 func (h *tenure) send() {
 	h.count++
-	if err := h.Send(fmt.Sprintf("commit %d", h.count), fmt.Sprintf("%slog/%04d", h.t.dir, h.count)); err != nil {
-		h.kill()
+	if err := h.Send(fmt.Sprintf("commit %d", h.count), fmt.Sprintf("%s%s%04d", h.t.dir, h.marks, h.count)); err != nil {
 		h.t.Fatalf("tell the host to commit: %v", err)
 	}
 }
 
+// kill ends the host, unless it was ended.
 func (h *tenure) kill() {
+	if h.over.Swap(true) {
+		return
+	}
 	if err := h.Kill(); err != nil {
 		h.t.Errorf("kill the host: %v", err)
 	}
@@ -126,7 +137,7 @@ func (h *tenure) ended() (storage.Item, bool) {
 		h.t.Logf("only the end of the process was seen: the store outlives it: %t, wills are taken: %t", h.node != nil, h.LastWill())
 		return storage.Item{}, false
 	}
-	item, err := h.node.get("guard")
+	item, err := h.node.get(h.record)
 	if err != nil {
 		h.t.Fatalf("get the record: %v", err)
 	}
@@ -148,28 +159,20 @@ func willOfKilledHost(t *T) {
 		if !ok {
 			return
 		}
-		t.wantMarks(h.node, 3)
+		h.wantMarks(3)
 		if string(item.Value) == willText {
 			return
 		}
 		t.Logf("the record is %s, not the last will", short(item.Value))
-		h.clear()
 	}
 	t.Errorf("none of %d killed hosts had its last will committed", willAttempts)
 }
 
 // wantMarks checks that the Commits from the first to number want have left their mark, and no other.
-func (t *T) wantMarks(n *node, want int) {
-	names, err := n.names(t.dir+"log/", "", 0)
+func (h *tenure) wantMarks(want int) {
+	names, err := h.node.names(h.t.dir+h.marks, "", 0)
 	if err != nil || len(names) != want {
-		t.Errorf("%d commits have left their mark, %v, want %d", len(names), err, want)
-	}
-}
-
-// clear makes room for another host.
-func (h *tenure) clear() {
-	if err := h.node.removeAll(h.t.dir); err != nil {
-		h.t.Fatalf("clean up: %v", err)
+		h.t.Errorf("%d commits have left their mark, %v, want %d", len(names), err, want)
 	}
 }
 
@@ -201,7 +204,6 @@ func (t *T) killAmongCommits() (storage.Item, bool) {
 	acknowledged := 2
 	for range t.rng.IntN(20) {
 		if err := h.Await(t.ctx); err != nil {
-			h.kill()
 			t.Fatalf("a commit of the host: %v", err)
 		}
 		acknowledged++
@@ -211,7 +213,7 @@ func (t *T) killAmongCommits() (storage.Item, bool) {
 	if !ok {
 		return item, false
 	}
-	names, err := h.node.names(t.dir+"log/", "", 0)
+	names, err := h.node.names(t.dir+h.marks, "", 0)
 	if err != nil {
 		t.Fatalf("list the marks: %v", err)
 	}
@@ -221,12 +223,11 @@ func (t *T) killAmongCommits() (storage.Item, bool) {
 	}
 	if string(item.Value) == willText { // else the last commit may be on its way still
 		t.pause(grace)
-		if later, err := h.node.get("guard"); err != nil || later.Version != item.Version || !bytes.Equal(later.Value, item.Value) {
+		if later, err := h.node.get(h.record); err != nil || later.Version != item.Version || !bytes.Equal(later.Value, item.Value) {
 			t.Errorf("after the last will the record became %s, %v", short(later.Value), err)
 		}
-		t.wantMarks(h.node, n)
+		h.wantMarks(n)
 	}
-	h.clear()
 	return item, true
 }
 
@@ -235,8 +236,8 @@ func willOfDeposedHost(t *T) {
 	h.commit(2)
 	var taken record
 	if h.node != nil {
-		held := record{name: "guard", value: "commit 2"}
-		held.version = h.node.wantValue("guard", held.value)
+		held := record{name: h.record, value: "commit 2"}
+		held.version = h.node.wantValue(h.record, held.value)
 		taken = h.node.move(held, "of another node")
 	}
 	h.kill()
@@ -251,12 +252,13 @@ func willOfLivingHost(t *T) {
 	t.signal(h.PID(), syscall.SIGSTOP)
 	t.pause(10 * grace)
 	if h.node != nil {
-		h.node.wantValue("guard", "commit 2")
+		h.node.wantValue(h.record, "commit 2")
 	}
 	if !runs(h.Plugin()) {
 		t.Errorf("the plugin of a frozen host has ended")
 	}
 	t.signal(h.PID(), syscall.SIGCONT)
+	h.over.Store(true)
 	if err := h.Stop(t.ctx); err != nil {
 		t.Errorf("stop the host: %v", err)
 	}

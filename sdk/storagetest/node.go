@@ -25,13 +25,16 @@ type node struct {
 }
 
 // steady makes call until it finds the store available, if the harness disturbs it.
-func (n *node) steady(call func(context.Context) error) error {
+func (n *node) steady(call func(context.Context) error) error { return n.insist(n.t.ctx, call) }
+
+// insist is steady until ctx ends.
+func (n *node) insist(ctx context.Context, call func(context.Context) error) error {
 	for {
-		err := call(n.t.ctx)
-		if !n.t.disturbed() || !outage(err) || n.t.ctx.Err() != nil {
+		err := call(ctx)
+		if !n.t.disturbed() || !outage(err) || ctx.Err() != nil {
 			return err
 		}
-		n.t.pause(retryPause)
+		pause(ctx, retryPause)
 	}
 }
 

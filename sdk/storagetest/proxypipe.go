@@ -92,7 +92,7 @@ func deliver(ctx context.Context, to net.Conn, parcels <-chan parcel) {
 }
 
 // splitter returns what splits one direction of a connection that begins with text: nil
-// unless it is HTTP/2, whose servers say nothing before their clients.
+// unless it is HTTP/2, whose servers say nothing before their clients but their SETTINGS.
 func splitter(direction Direction, text []byte, kind chan bool) *frames {
 	if direction == ToStore {
 		isHTTP2 := bytes.HasPrefix(text, preface)
@@ -108,8 +108,22 @@ func splitter(direction Direction, text []byte, kind chan bool) *frames {
 			return &frames{}
 		}
 	default:
+		if beginsWithSettings(text) {
+			return &frames{}
+		}
 	}
 	return nil
+}
+
+// beginsWithSettings reports whether text begins with a frame of HTTP/2 as a server's first
+// one is: SETTINGS, of no stream, six bytes for each.
+func beginsWithSettings(text []byte) bool {
+	const settings, mostBytes = 4, 16 << 10 // RFC 9113, 6.5 and 4.2
+	if len(text) < frameHeader {
+		return false
+	}
+	size := int(binary.BigEndian.Uint32(append([]byte{0}, text[:3]...)))
+	return size%6 == 0 && size <= mostBytes && text[3] == settings && bytes.Equal(text[4:frameHeader], make([]byte, 5))
 }
 
 // frames follows one direction of HTTP/2.

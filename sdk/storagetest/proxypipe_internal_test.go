@@ -40,6 +40,22 @@ func FuzzFrames(f *testing.F) {
 	})
 }
 
+// A server of HTTP/2 may speak before its client was heard.
+func TestServerSpeaksFirst(t *testing.T) {
+	limits := []byte{0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100}
+	for text, want := range map[string]bool{
+		string(limits):                         true,
+		"\x00\x00\x00\x04\x00\x00\x00\x00\x00": true, // no settings
+		string(limits[:8]):                     false,
+		"HTTP/1.1 200 OK\r\n\r\n":              false,
+		string(frame(6)):                       false, // of a stream
+	} {
+		if got := splitter(FromStore, []byte(text), make(chan bool, 1)) != nil; got != want {
+			t.Errorf("a server begins with %q: taken for HTTP/2: %t, want %t", text, got, want)
+		}
+	}
+}
+
 func TestFramesAreNotCutApart(t *testing.T) {
 	text := slices.Concat(preface, frame(0), frame(5), frame(70<<10))
 	split := &frames{rest: len(preface)}

@@ -52,7 +52,8 @@ type Report struct {
 	Selected bool
 }
 
-// Passed reports whether every profile expected is offered and every case passed.
+// Passed reports whether every profile expected is offered and every case that was run
+// passed. See Left for the others.
 func (r *Report) Passed() bool {
 	return len(r.Missing) == 0 && len(r.Results) > 0 && r.Count(Passed) == len(r.Results)
 }

@@ -55,6 +55,7 @@ type T struct {
 	skipped  bool
 	opened   []*node
 	links    []Link
+	hosts    []*tenure
 }
 
 // disturbed reports whether calls may find the store unavailable.
@@ -188,19 +189,34 @@ func (t *T) eventually(limit time.Duration, what string, ok func() bool) bool {
 
 // pause waits for d, or until the case has to end.
 func (t *T) pause(d time.Duration) {
+	pause(t.ctx, d)
+}
+
+func pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-t.ctx.Done():
+	case <-ctx.Done():
 	}
 }
 
-// finish removes what the case wrote and closes its clients.
+// endHosts kills those that still run, frozen or not.
+func (t *T) endHosts() {
+	t.mu.Lock()
+	hosts := slices.Clone(t.hosts)
+	t.mu.Unlock()
+	for _, h := range hosts {
+		h.kill()
+	}
+}
+
+// finish removes what the case wrote and closes its clients. ctx is that of the suite, for
+// the case's has ended.
 func (t *T) finish(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
 	defer cancel()
-	t.ctx = ctx // the goroutines of the case have ended
+	t.endHosts()
 	t.mu.Lock()
 	opened, links := t.opened, t.links
 	t.mu.Unlock()
@@ -214,7 +230,7 @@ func (t *T) finish(ctx context.Context) {
 			continue
 		}
 		cleaned[n.elsewhere] = true
-		if err := n.removeAll(t.dir); err != nil && !t.Failed() {
+		if err := n.removeAll(ctx, t.dir); err != nil && !t.Failed() {
 			t.Errorf("clean up: %v", err)
 		}
 	}
@@ -231,20 +247,24 @@ func (t *T) finish(ctx context.Context) {
 }
 
 // removeAll deletes all keys below dir.
-func (n *node) removeAll(dir string) error {
-	names, err := n.names(dir, "", 0)
+func (n *node) removeAll(ctx context.Context, dir string) error {
+	var names []string
+	err := n.insist(ctx, func(ctx context.Context) (err error) {
+		names, err = n.List(ctx, dir, "", 0)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("list: %w", err)
 	}
 	var ops []storage.Op
 	flush := func() error {
-		err := n.steady(func(ctx context.Context) error { return n.Write(ctx, ops) })
+		err := n.insist(ctx, func(ctx context.Context) error { return n.Write(ctx, ops) })
 		ops = ops[:0]
 		return err
 	}
 	for _, name := range names {
 		if strings.HasSuffix(name, "/") {
-			if err := n.removeAll(dir + name); err != nil {
+			if err := n.removeAll(ctx, dir+name); err != nil {
 				return err
 			}
 			continue

@@ -127,7 +127,7 @@ func batchLimits(t *T) {
 		t.Fatalf("after a batch of %d ops: list gives %d names, %v", n.limits.MaxOps, len(got), err)
 	}
 	n.wantValue("op000000", "op000000")
-	if err := n.removeAll(n.dir); err != nil {
+	if err := n.removeAll(t.ctx, n.dir); err != nil {
 		t.Fatalf("clean up: %v", err)
 	}
 

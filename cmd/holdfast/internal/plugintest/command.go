@@ -69,7 +69,7 @@ type harnessOptions struct {
 	link        *linkOptions   // nil: no links
 	disturbed   bool
 	long        bool
-	also        []string // the flags of these that a case is run again with
+	also        []string // further flags that a case is run again with
 }
 
 // Where the data of a store lives.
@@ -89,7 +89,8 @@ func (c *command) Help() string {
   Runs the conformance suite on the storage plugin BIN, through its own process and
   the launcher of the server. What you expect decides: the exit code is 0 only if every
   profile expected is offered and every case passed; one that was skipped has not passed.
-  What is offered and not expected is tested too.
+  What is offered and not expected is tested too. Cases that need -elsewhere or -link are
+  not run without; the verdict counts them.
 
   The suite works below a random directory of the store and removes it; the
   store may be in use.
@@ -133,12 +134,9 @@ func (c *command) flags(o *options) *flag.FlagSet {
 
 // harnessFlags are those of harnessOptions.
 func (c *command) harnessFlags(f *flag.FlagSet, o *options) {
-	f.Func("elsewhere", "`NAME=VALUE` that makes the configuration mean another set of data in the same store, for example path=other/; may be repeated", func(text string) error {
-		o.also = append(o.also, "-elsewhere="+text)
-		return assignTo(&o.elsewhere)(text)
-	})
+	f.Func("elsewhere", "`NAME=VALUE` that makes the configuration mean another set of data in the same store, for example path=other/; may be repeated",
+		assignTo(&o.elsewhere))
 	f.Func("link", "`OPTION` that names the one address of the store, host:port or a URL: the suite puts a proxy there and breaks the connection. After a comma, NAME=VALUE that keep the plugin from finding another way", func(text string) (err error) {
-		o.also = append(o.also, "-link="+text)
 		o.link, err = parseLink(text)
 		return err
 	})

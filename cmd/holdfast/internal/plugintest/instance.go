@@ -3,6 +3,7 @@ package plugintest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -82,7 +83,7 @@ func (i *instance) address(ctx context.Context) (string, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return "", fmt.Errorf("attach to the plugin: it is down (%w): %w", info.LastError, ctx.Err())
+			return "", fmt.Errorf("attach to the plugin: it is down: %w", errors.Join(info.LastError, ctx.Err()))
 		case <-tick.C:
 		}
 	}

@@ -41,6 +41,7 @@ type program struct {
 	path   string // absolute
 	sha256 string
 	spec   plugin.Spec
+	others []map[string]any // options of -elsewhere and -link
 	canary string
 
 	description wire.Description // set by open
@@ -60,8 +61,13 @@ func newProgram(o *options, canary string) (*program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the plugin: %w", err)
 	}
+	others := []map[string]any{o.elsewhere}
+	if o.link != nil {
+		others = append(others, o.link.more)
+	}
 	return &program{
 		path:   path,
+		others: others,
 		sha256: sum,
 		canary: canary,
 		spec: plugin.Spec{
@@ -206,9 +212,11 @@ func (p *program) secret(option string) bool {
 func (p *program) Secrets() []string {
 	const shortest = 6 // less is found anywhere
 	secrets := []string{p.canary}
-	for name, value := range p.spec.Options {
-		if text, ok := value.(string); ok && p.secret(name) && len(text) >= shortest {
-			secrets = append(secrets, text)
+	for _, options := range append([]map[string]any{p.spec.Options}, p.others...) {
+		for name, value := range options {
+			if text, ok := value.(string); ok && p.secret(name) && len(text) >= shortest {
+				secrets = append(secrets, text)
+			}
 		}
 	}
 	return secrets

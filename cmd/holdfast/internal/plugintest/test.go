@@ -106,12 +106,14 @@ func (p *program) harness(o *options) storagetest.Harness {
 // commandLine runs one case again. Secrets are not in it.
 func (p *program) commandLine(o *options, id string, seed uint64) string {
 	words := []string{"holdfast plugin test", p.path}
-	for _, name := range slices.Sorted(maps.Keys(o.config)) {
-		value := fmt.Sprint(o.config[name])
-		if p.secret(name) {
-			value = "..."
-		}
-		words = append(words, "-config", shellQuote(name+"="+value))
+	for _, one := range p.assignments(o.config) {
+		words = append(words, "-config", shellQuote(one))
+	}
+	for _, one := range p.assignments(o.elsewhere) {
+		words = append(words, "-elsewhere", shellQuote(one))
+	}
+	if o.link != nil {
+		words = append(words, "-link", shellQuote(strings.Join(append([]string{o.link.address}, p.assignments(o.link.more)...), ",")))
 	}
 	var expect []string
 	for _, profile := range o.expect {
@@ -122,6 +124,19 @@ func (p *program) commandLine(o *options, id string, seed uint64) string {
 		words = append(words, shellQuote(flag))
 	}
 	return strings.Join(append(words, "-run", id, "-seed", strconv.FormatUint(seed, 10)), " ")
+}
+
+// assignments are options as NAME=VALUE, by name, without the secrets.
+func (p *program) assignments(options map[string]any) []string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		value := fmt.Sprint(options[name])
+		if p.secret(name) {
+			value = "..."
+		}
+		all = append(all, name+"="+value)
+	}
+	return all
 }
 
 // shellQuote quotes what a shell would read differently.
