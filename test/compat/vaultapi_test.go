@@ -24,9 +24,12 @@ func consulStanza(s *servers.ConsulServer) string {
 	return fmt.Sprintf("storage \"consul\" {\n  address = %q\n}", s.Address)
 }
 
+// patient lets a node stay active, and requests wait, on a machine that is busy for seconds.
+const patient = "\nha {\n  lease = \"10s\"\n  hold = \"25s\"\n}\n"
+
 // TestVaultClient runs what Vault's Go client offers against a cluster that stays as it is.
 func TestVaultClient(t *testing.T) {
-	c := harness.NewCluster(t, 3, consulStanza(servers.Consul(t)))
+	c := harness.NewCluster(t, 3, consulStanza(servers.Consul(t))+patient)
 	c.Mount("one", "1")
 	c.Mount("two", "2")
 	for _, tc := range []struct {

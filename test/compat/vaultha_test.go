@@ -132,7 +132,7 @@ func wrongShare(t *testing.T, share string) string {
 
 // TestStepDown asks each kind of node for a step-down: the active node hands over either way.
 func TestStepDown(t *testing.T) {
-	c := harness.NewCluster(t, 3, consulStanza(servers.Consul(t)))
+	c := harness.NewCluster(t, 3, consulStanza(servers.Consul(t))+patient)
 	c.Mount("one", "1")
 	for i, through := range []func() *harness.Node{c.Active, func() *harness.Node { return c.Standbys()[0] }} {
 		before, asked := c.Active(), through()
@@ -161,7 +161,7 @@ func TestStepDown(t *testing.T) {
 
 // TestSeal seals one node after the other; the cluster goes on until the last one.
 func TestSeal(t *testing.T) {
-	c := harness.NewCluster(t, 3, consulStanza(servers.Consul(t)))
+	c := harness.NewCluster(t, 3, consulStanza(servers.Consul(t))+patient)
 	c.Mount("one", "1")
 	data := map[string]any{"k": "v"}
 	if err := c.Active().Client(c.RootToken).KVv1("one").Put(t.Context(), "a", data); err != nil {

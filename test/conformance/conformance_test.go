@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"maps"
@@ -43,46 +44,71 @@ func plugin(t *testing.T, name string) string {
 // suite runs holdfast plugin test and returns its exit code and report.
 func suite(t *testing.T, name string, config map[string]string, flags ...string) (code int, r report) {
 	t.Helper()
-	return watchedSuite(t, func(string) {}, name, config, flags...)
+	s := newSuite(t.Context(), t, name, config, flags...)
+	s.run(func(string) {})
+	return s.end(t)
 }
 
-// watchedSuite is suite, which shows each line to watch when it is printed.
-func watchedSuite(t *testing.T, watch func(line string), name string, config map[string]string, flags ...string) (code int, r report) {
+// suiteRun is one run of holdfast plugin test.
+type suiteRun struct {
+	cmd    *exec.Cmd
+	path   string // of the report
+	output strings.Builder
+	err    error // why it could not run
+}
+
+// newSuite prepares a run, which is killed when ctx ends.
+func newSuite(ctx context.Context, t *testing.T, name string, config map[string]string, flags ...string) *suiteRun {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "report.json")
+	s := &suiteRun{path: filepath.Join(t.TempDir(), "report.json")}
 	// With the race detector every orderly exit of a process would take a second longer.
-	args := append([]string{"plugin", "test", plugin(t, name), "-report", path, "-format=json", "-env=GORACE=atexit_sleep_ms=0"}, flags...)
+	args := append([]string{"plugin", "test", plugin(t, name), "-report", s.path, "-format=json", "-env=GORACE=atexit_sleep_ms=0"}, flags...)
 	for _, option := range slices.Sorted(maps.Keys(config)) {
 		args = append(args, "-config", option+"="+config[option])
 	}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(harness.Binaries(t), "holdfast"), args...)
-	out, err := cmd.StdoutPipe()
+	s.cmd = exec.CommandContext(ctx, filepath.Join(harness.Binaries(t), "holdfast"), args...)
+	return s
+}
+
+// run runs the suite to its end and shows each line to watch when it is printed. It may be
+// called from any goroutine.
+func (s *suiteRun) run(watch func(line string)) {
+	out, err := s.cmd.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		s.err = err
+		return
 	}
-	cmd.Stderr = cmd.Stdout
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	s.cmd.Stderr = s.cmd.Stdout
+	if s.err = s.cmd.Start(); s.err != nil {
+		return
 	}
-	var all strings.Builder
 	for lines := bufio.NewReader(out); ; {
 		line, err := lines.ReadString('\n')
 		watch(line)
-		all.WriteString(line)
+		s.output.WriteString(line)
 		if err != nil { // it has ended
 			break
 		}
 	}
-	_ = cmd.Wait() // how it ended is the exit code
-	t.Logf("%s", all.String())
-	text, err := os.ReadFile(path)
+	_ = s.cmd.Wait() // how it ended is the exit code
+}
+
+// end returns the exit code and the report of a run that is over.
+func (s *suiteRun) end(t *testing.T) (code int, r report) {
+	t.Helper()
+	t.Logf("%s", s.output.String())
+	if s.err != nil {
+		t.Fatal(s.err)
+	}
+	harness.CheckRaces(t, "the suite or the plugin", s.output.String())
+	text, err := os.ReadFile(s.path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(text, &r); err != nil {
 		t.Fatal(err)
 	}
-	return cmd.ProcessState.ExitCode(), r
+	return s.cmd.ProcessState.ExitCode(), r
 }
 
 const allProfiles = "-expect=core,txn,ha,process"
@@ -136,17 +162,21 @@ func TestPluginsWhileLeadersDie(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			config, killLeader := s.members(t)
-			var code int
-			var r report
+			ctx, cancel := context.WithCancel(t.Context())
+			run := newSuite(ctx, t, s.name, config, allProfiles, "-store="+s.kind, s.elsewhere, "-disturbed")
 			done := make(chan struct{})
 			var deadly atomic.Bool // leaders die now
 			go func() {
 				defer close(done)
-				code, r = watchedSuite(t, func(line string) {
+				run.run(func(line string) {
 					if fields := strings.Fields(line); len(fields) > 1 {
 						deadly.Store(strings.HasPrefix(fields[1], "T-") || deadly.Load() && !strings.HasPrefix(fields[1], "P-"))
 					}
-				}, s.name, config, allProfiles, "-store="+s.kind, s.elsewhere, "-disturbed")
+				})
+			}()
+			defer func() { // also when killLeader ends the test
+				cancel()
+				<-done
 			}()
 			kills := 0
 			for alive := true; alive; {
@@ -161,6 +191,7 @@ func TestPluginsWhileLeadersDie(t *testing.T) {
 				}
 			}
 			t.Logf("%d leaders died", kills)
+			code, r := run.end(t)
 			if code != 0 || !r.Passed || kills < 2 {
 				t.Errorf("exit code %d, passed %t while %d leaders died, want 2 at least", code, r.Passed, kills)
 			}

@@ -4,14 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/hashicorp/go-hclog"
 
 	hostplugin "github.com/holdfast/holdfast/host/plugin"
 	"github.com/holdfast/holdfast/sdk/storage"
@@ -94,19 +91,10 @@ func openNodes(t *testing.T, s store, config map[string]string) []*hostplugin.St
 	}
 	var nodes []*hostplugin.Storage
 	for range 2 {
-		node, err := hostplugin.Open(t.Context(), hostplugin.Spec{
-			Type: s.name, Directory: filepath.Join(harness.Binaries(t), "plugins"), Options: options,
-			// A process that is replaced loses what it keeps: it gets more time than any busy machine takes.
-			Patience: hostplugin.Patience{Stopped: time.Minute, Silent: time.Minute},
-		}, hclog.NewNullLogger())
+		node, err := harness.OpenPlugin(t, s.name, options)
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() {
-			if err := node.Close(); err != nil {
-				t.Error(err)
-			}
-		})
 		nodes = append(nodes, node)
 		if s.kind == "process" {
 			break

@@ -31,7 +31,8 @@ type daemon struct {
 }
 
 // startDaemon starts a program with env and quickExit as its whole environment. It stops
-// with the test, and what it has printed is shown if the test has failed.
+// with the test, which fails if the race detector has found something, and what it has
+// printed is shown if the test has failed.
 func startDaemon(t testing.TB, env []string, path string, args ...string) *daemon {
 	t.Helper()
 	d := &daemon{t: t, dir: t.TempDir()}
@@ -43,6 +44,7 @@ func startDaemon(t testing.TB, env []string, path string, args ...string) *daemo
 	}
 	t.Cleanup(func() {
 		d.Stop()
+		harness.CheckRaces(t, filepath.Base(path), d.stderr())
 		if t.Failed() {
 			t.Logf("%s %q: standard output:\n%s\nstandard error:\n%s", path, args, d.stdout(), d.stderr())
 		}

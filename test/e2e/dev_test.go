@@ -50,7 +50,7 @@ func TestDevServer(t *testing.T) {
 			env.Setenv("HOME", home)
 			name, value, _ := strings.Cut(quickExit, "=")
 			env.Setenv(name, value)
-			env.Values[devServerKey{}] = &devServer{}
+			env.Values[devServerKey{}] = &devServer{t: t}
 			return os.Mkdir(home, 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -69,6 +69,7 @@ func TestDevServer(t *testing.T) {
 
 // devServer is the server of one script.
 type devServer struct {
+	t       testing.TB // of all scripts
 	process *process.Process
 	output  string // path
 }
@@ -100,7 +101,9 @@ func scriptServer(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() {
 		s.process.Stop()
-		ts.Logf("the server's log:\n%s", ts.ReadFile("server.stderr"))
+		log := ts.ReadFile("server.stderr")
+		ts.Logf("the server's log:\n%s", log)
+		harness.CheckRaces(s.t, "a development server", log)
 	})
 }
 

@@ -117,23 +117,24 @@ func TestFailover(t *testing.T) {
 type fault struct {
 	name     string
 	inject   func(t *testing.T, c *harness.Cluster, active *harness.Node)
-	sameTerm bool // the active node stays
-	orderly  bool // no request through another node fails
+	timing   string // ha stanza; empty: the defaults
+	sameTerm bool   // the active node stays
+	orderly  bool   // no request through another node fails
 }
 
 func faults() []fault {
 	return []fault{
-		{name: "step-down", orderly: true, inject: func(t *testing.T, c *harness.Cluster, active *harness.Node) {
+		{name: "step-down", timing: patient, orderly: true, inject: func(t *testing.T, c *harness.Cluster, active *harness.Node) {
 			if err := active.Client(c.RootToken).Sys().StepDown(); err != nil {
 				t.Error(err)
 			}
 		}},
-		{name: "SIGTERM", orderly: true, inject: func(t *testing.T, _ *harness.Cluster, active *harness.Node) {
+		{name: "SIGTERM", timing: patient, orderly: true, inject: func(t *testing.T, _ *harness.Cluster, active *harness.Node) {
 			if code := active.Stop(); code != 0 {
 				t.Errorf("exit code %d after SIGTERM, want 0", code)
 			}
 		}},
-		{name: "kill -9 of the plugin", sameTerm: true, inject: func(_ *testing.T, _ *harness.Cluster, active *harness.Node) {
+		{name: "kill -9 of the plugin", timing: steady, sameTerm: true, inject: func(_ *testing.T, _ *harness.Cluster, active *harness.Node) {
 			active.KillPlugin()
 		}},
 		{name: "kill -9 of the host", inject: func(_ *testing.T, _ *harness.Cluster, active *harness.Node) {
@@ -147,7 +148,7 @@ func faults() []fault {
 
 func failover(t *testing.T, b backend, f fault) {
 	_, stanza := b.start(t)
-	c := harness.NewCluster(t, 3, stanza)
+	c := harness.NewCluster(t, 3, stanza+f.timing)
 	c.Mount("kv", "1")
 	active, standby := c.Active(), c.Standbys()[0]
 	epoch := epochOf(t, standby)
@@ -188,13 +189,18 @@ func (w *writer) atLeast(since time.Time, n int) func() error {
 	}
 }
 
+// checkWritten checks that what was acknowledged is there. A read is made again if it has not run (503).
 func checkWritten(t *testing.T, client *api.Client, acked []int) {
 	t.Helper()
 	for _, i := range acked {
-		secret, err := client.Logical().ReadWithContext(t.Context(), fmt.Sprintf("kv/w/%d", i))
-		if err != nil {
-			t.Fatalf("read write %d back: %v", i, err)
-		}
+		var secret *api.Secret
+		harness.Eventually(t, fmt.Sprintf("write %d is read back", i), func() (err error) {
+			secret, err = client.Logical().ReadWithContext(t.Context(), fmt.Sprintf("kv/w/%d", i))
+			if err != nil && !hasStatus(err, http.StatusServiceUnavailable) {
+				t.Fatalf("read write %d back: %v", i, err)
+			}
+			return err
+		})
 		if secret == nil || fmt.Sprint(secret.Data["n"]) != fmt.Sprint(i) {
 			t.Errorf("acknowledged write %d is lost: %v", i, secret)
 		}

@@ -26,6 +26,11 @@ func TestMakeRun(t *testing.T) {
 		}
 		_ = l.Close()
 	}
+	build := exec.CommandContext(t.Context(), "make", "-C", harness.Root(), "build") // takes minutes where nothing is built yet
+	build.Env = newcomerEnviron()
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("make build: %v\n%s", err, out)
+	}
 	run := startDaemon(t, newcomerEnviron(), "make", "-C", harness.Root(), "run")
 	run.awaitOutput("^Development mode is ready")
 	server := watchProcess(t, "the server", serverBelow(t, run.Process))

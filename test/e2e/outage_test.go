@@ -11,8 +11,9 @@ import (
 	"github.com/holdfast/holdfast/test/harness"
 )
 
-// outage is how long the store is away: several leases.
-const outage = 8 * time.Second
+// outage is how long the store is away: for longer than a standby waits for a silent node, 12 s
+// with the steady lease.
+const outage = 14 * time.Second
 
 // TestStoreOutage takes the store away from all nodes while a client writes. The active
 // node is suspended, says so at once when asked, refuses or loses no write that it
@@ -26,7 +27,7 @@ func TestStoreOutage(t *testing.T) {
 
 func storeOutage(t *testing.T, b backend, away, again func(store)) {
 	s, stanza := b.start(t)
-	c := harness.NewCluster(t, 3, stanza)
+	c := harness.NewCluster(t, 3, stanza+steady)
 	c.Mount("kv", "1")
 	active, standby := c.Active(), c.Standbys()[0]
 	epoch := epochOf(t, active)
@@ -72,7 +73,7 @@ func storeOutage(t *testing.T, b backend, away, again func(store)) {
 // "after a time-out" on a busy machine.
 func statusAtOnce(t *testing.T, c *harness.Cluster) {
 	t.Helper()
-	client := &http.Client{Timeout: time.Second}
+	client := &http.Client{Timeout: 4 * time.Second}
 	for _, n := range c.Nodes {
 		for _, path := range []string{"health?standbyok=true", "leader", "seal-status"} {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+n.Address+"/v1/sys/"+path, nil)

@@ -19,7 +19,7 @@ var valueLimits = map[string]int{ //nolint:gochecknoglobals // a table
 func TestOverTheLimitOfTheStore(t *testing.T) {
 	onEveryStore(t, func(t *testing.T, b backend) {
 		_, stanza := b.start(t)
-		c := harness.NewCluster(t, 3, stanza)
+		c := harness.NewCluster(t, 3, stanza+steady)
 		c.Mount("kv", "1")
 		limit := valueLimits[b.name]
 		epoch := epochOf(t, c.Active())

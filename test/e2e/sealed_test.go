@@ -32,7 +32,7 @@ const (
 // no secret, no token and no key.
 func TestNothingReadableInTheStore(t *testing.T) {
 	s := servers.Consul(t)
-	c := harness.NewCluster(t, 3, consulStanza(s))
+	c := harness.NewCluster(t, 3, consulStanza(s)+patient)
 	hide(t, c)
 	key, err := base64.StdEncoding.DecodeString(c.UnsealKey)
 	if err != nil {
@@ -172,7 +172,7 @@ func TestFindSecret(t *testing.T) {
 // key, is never taken for a secret. The error names the place, and nothing else suffers.
 func TestTamperedStore(t *testing.T) {
 	s := servers.Consul(t)
-	c := harness.NewCluster(t, 3, consulStanza(s))
+	c := harness.NewCluster(t, 3, consulStanza(s)+patient)
 	c.Mount("one", "1")
 	c.Mount("two", "2")
 	kinds := []kind{

@@ -18,7 +18,7 @@ import (
 // ended; the active node stays. When there is room again, all goes on in the same term.
 func TestSpaceAlarm(t *testing.T) {
 	store := servers.EtcdCluster(t, 1, fmt.Sprintf("--quota-backend-bytes=%d", 16<<20))
-	c := harness.NewCluster(t, 3, fmt.Sprintf("storage \"etcd\" {\n  address = %q\n}", store.Address()))
+	c := harness.NewCluster(t, 3, fmt.Sprintf("storage \"etcd\" {\n  address = %q\n}\nha {\n  lease = %q\n}", store.Address(), lease))
 	c.Mount("kv", "1")
 	active, epoch := c.Active(), epochOf(t, c.Active())
 	const written = 10
@@ -63,8 +63,8 @@ func TestSpaceAlarm(t *testing.T) {
 	}
 }
 
-// lease is the default one.
-const lease = 2 * time.Second
+// lease is twice the default one: a busy machine is not to be taken for a dead node.
+const lease = 4 * time.Second
 
 // readAll reads what was written, what is not there, and a list.
 func readAll(t *testing.T, client *api.Client, written int) {

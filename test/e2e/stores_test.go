@@ -46,6 +46,16 @@ type etcdStore struct{ *servers.EtcdServer }
 
 func (s etcdStore) Restart() { s.EtcdServer.Restart() }
 
+// What a test adds to the storage stanza. The defaults are for failovers by silence: 2.4 s
+// without a Commit, which a busy machine takes now and then, end the term of a healthy node.
+const (
+	// steady is for tests that want the active node to stay: only 12 s of silence depose it.
+	steady = "\nha {\n  lease = \"10s\"\n}\n"
+	// patient is for tests that want no request to fail: besides, requests are held for as long
+	// as a busy machine takes for a hand-over.
+	patient = "\nha {\n  lease = \"10s\"\n  hold = \"25s\"\n}\n"
+)
+
 // onEveryStore runs test on each store, started anew.
 func onEveryStore(t *testing.T, test func(t *testing.T, b backend)) {
 	for _, b := range backends() {

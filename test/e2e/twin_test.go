@@ -15,7 +15,7 @@ import (
 // advertise the address of the first: it is told so and ends. The first one is left in peace.
 func TestSameConfigurationTwice(t *testing.T) {
 	s := servers.Etcd(t)
-	c := harness.NewCluster(t, 1, etcdStanza(s))
+	c := harness.NewCluster(t, 1, etcdStanza(s)+steady)
 	c.Mount("kv", "1")
 	first := c.Active()
 	epoch := epochOf(t, first)
@@ -32,7 +32,7 @@ func TestSameConfigurationTwice(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		elsewhere := harness.NewNode(t, "elsewhere", etcdStanza(s)) // for its ports only
+		elsewhere := harness.NewNode(t, "elsewhere", etcdStanza(s)+steady) // for its ports only
 		own, err := os.ReadFile(elsewhere.ConfigPath)
 		if err != nil {
 			t.Fatal(err)
@@ -43,7 +43,13 @@ func TestSameConfigurationTwice(t *testing.T) {
 		writeFile(t, path, copied+"\napi_addr = \"http://"+first.Address+"\"\n")
 		second := startDaemon(t, nil, holdfast(t), "server", "-config="+path)
 		second.awaitOutput("Holdfast server started")
-		unsealAt(t, elsewhere, c.UnsealKey)
+		harness.Eventually(t, "the copy takes the key", func() error {
+			_, err := elsewhere.Client("").Sys().Unseal(c.UnsealKey)
+			if err != nil && second.Ended() {
+				return nil // before it could answer
+			}
+			return err
+		})
 		second.awaitExit(1)
 		if log := second.stderr(); !strings.Contains(log, "two nodes must not share a configuration") {
 			t.Errorf("standard error does not name the mistake:\n%s", log)
@@ -76,12 +82,4 @@ func replaceLine(text, key, with string) string {
 		b.WriteString(line)
 	}
 	return b.String()
-}
-
-func unsealAt(t *testing.T, n *harness.Node, key string) {
-	t.Helper()
-	harness.Eventually(t, "the copy is unsealed", func() error {
-		_, err := n.Client("").Sys().Unseal(key)
-		return err
-	})
 }

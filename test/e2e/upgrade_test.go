@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,7 +27,7 @@ func TestRollingUpgrade(t *testing.T) {
 		for i := range 3 {
 			nodes = append(nodes, harness.NewNodeOf(t, harness.Spec{
 				Name: fmt.Sprintf("n%d", i+1), Storage: stanza, Program: previous,
-				Config: `ha { hold = "30s" }`, // for slow machines
+				Config: patient,
 			}))
 		}
 		u := &upgrade{t: t, Cluster: harness.Form(t, nodes...), previous: previous}
@@ -143,19 +144,18 @@ func (u *upgrade) refuseToGoBack(n *harness.Node) {
 	}
 	n.Program = u.previous
 	n.Start()
-	var refusal error
-	harness.Eventually(u.t, n.Name+" refuses to be unsealed", func() error {
-		_, refusal = n.Client("").Sys().UnsealWithContext(u.t.Context(), u.UnsealKey)
-		if refusal == nil {
-			return fmt.Errorf("it takes the key")
+	want := fmt.Sprintf("version %d and this node knows versions up to %d: upgrade this node", version.Record, version.Record-1)
+	harness.Eventually(u.t, n.Name+" refuses to be unsealed and says why", func() error {
+		_, err := n.Client("").Sys().UnsealWithContext(u.t.Context(), u.UnsealKey)
+		switch {
+		case err == nil:
+			return errors.New("it takes the key")
+		case !strings.Contains(err.Error(), want): // not yet: the store may be late
+			return fmt.Errorf("%w; want %q in it", err, want)
 		}
+		u.t.Logf("refused: %v", err)
 		return nil
 	})
-	want := fmt.Sprintf("version %d and this node knows versions up to %d: upgrade this node", version.Record, version.Record-1)
-	if !strings.Contains(refusal.Error(), want) {
-		u.t.Errorf("refused with: %v; want %q in it", refusal, want)
-	}
-	u.t.Logf("refused: %v", refusal)
 	if status, err := n.Client("").Sys().SealStatusWithContext(u.t.Context()); err != nil || !status.Sealed {
 		u.t.Errorf("%s: sealed: %+v, %v", n.Name, status, err)
 	}

@@ -1,7 +1,9 @@
 package harness
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"testing"
 
@@ -136,8 +138,12 @@ func (c *Cluster) Standbys() []*Node {
 // Mount enables KV of a version ("1" or "2") at path.
 func (c *Cluster) Mount(path, version string) {
 	c.t.Helper()
-	err := c.Active().Client(c.RootToken).Sys().Mount(path, &api.MountInput{Type: "kv", Options: map[string]string{"version": version}})
-	if err != nil {
-		c.t.Fatalf("mount %s: %v", path, err)
-	}
+	Eventually(c.t, "mount "+path, func() error {
+		err := c.Active().Client(c.RootToken).Sys().Mount(path, &api.MountInput{Type: "kv", Options: map[string]string{"version": version}})
+		// 503: it has not run. With a short hold a busy machine is late for it.
+		if response, ok := errors.AsType[*api.ResponseError](err); err != nil && (!ok || response.StatusCode != http.StatusServiceUnavailable) {
+			c.t.Fatalf("mount %s: %v", path, err)
+		}
+		return err
+	})
 }

@@ -87,12 +87,10 @@ listener "tcp" {
   cluster_address = %q
   tls_disable     = true
 }
-plugin "consul" {
-  env = [%q]
-}
 %s
 %s
-`, filepath.Join(Binaries(t), "plugins"), clusterAddr, n.Address, cluster, quickExit, spec.Storage, spec.Config)
+%s
+`, filepath.Join(Binaries(t), "plugins"), clusterAddr, n.Address, cluster, pluginStanzas(), spec.Storage, spec.Config)
 	if err := os.WriteFile(n.ConfigPath, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -101,14 +99,21 @@ plugin "consul" {
 	return n
 }
 
+// pluginStanzas give the bundled plugins their environment.
+func pluginStanzas() string {
+	var stanzas strings.Builder
+	for _, name := range []string{"consul", "etcd", "inmem", "zookeeper"} {
+		fmt.Fprintf(&stanzas, "plugin %q {\n  env = [%q]\n}\n", name, quickExit)
+	}
+	return stanzas.String()
+}
+
 func (n *Node) cleanup() {
 	if n.proc != nil && !n.proc.Ended() {
 		n.Resume()
 		n.proc.Stop()
 	}
-	if strings.Contains(n.Log(), "WARNING: DATA RACE") { // the plugin's report is in the server's log too
-		n.t.Errorf("%s: the race detector has found something; see standard error", n.Name)
-	}
+	CheckRaces(n.t, n.Name, n.Log()) // the plugin's reports are in the server's log too
 	if n.t.Failed() {
 		n.t.Logf("%s: standard output:\n%s\n%s: standard error:\n%s", n.Name, end(n.outputPath(), n.Output()), n.Name, end(n.logPath(), n.Log()))
 	}

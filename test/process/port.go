@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"sync"
 )
 
 // Ports are taken from below the range the kernel hands out to outgoing
@@ -14,9 +15,31 @@ const (
 	lastPort  = 31999
 )
 
+// given holds the ports that were given out. None is given again: tests run in parallel, a
+// server may be down for a while, and its port is its own for all that time.
+var given struct { //nolint:gochecknoglobals // ports belong to the process as a whole
+	mu    sync.Mutex
+	ports [lastPort + 1]bool // guarded by mu
+}
+
+// reserve takes n ports from first on, if none of them was given before.
+func reserve(first, n int) bool {
+	given.mu.Lock()
+	defer given.mu.Unlock()
+	for port := first; port < first+n; port++ {
+		if given.ports[port] {
+			return false
+		}
+	}
+	for port := first; port < first+n; port++ {
+		given.ports[port] = true
+	}
+	return true
+}
+
 // FreePorts returns n distinct ports that were free on 127.0.0.1, for TCP and UDP,
-// a moment ago. Another process may take one before the server does: the caller
-// must be prepared to ask again.
+// a moment ago, and that this process did not return before. Another process may take one
+// before the server does: the caller must be prepared to ask again.
 func FreePorts(n int) ([]int, error) {
 	var held []func()
 	defer func() {
@@ -27,6 +50,9 @@ func FreePorts(n int) ([]int, error) {
 	ports := make([]int, 0, n)
 	for range 100 * n {
 		port := firstPort + rand.IntN(lastPort-firstPort+1)
+		if !reserve(port, 1) {
+			continue // not even looked at, which would be in the way of its server
+		}
 		release, err := holdPort(port)
 		if err != nil {
 			continue
@@ -56,12 +82,12 @@ func holdPort(port int) (release func(), err error) {
 	}, nil
 }
 
-// FreeBlock returns the first of n consecutive ports that were free on 127.0.0.1, for
-// programs that count on from the port they are told.
+// FreeBlock is FreePorts for programs that count on from the port they are told: it returns
+// the first of n consecutive ports.
 func FreeBlock(n int) (int, error) {
 	for range 100 {
 		first := firstPort + rand.IntN(lastPort-firstPort-n+2)
-		if blockFree(first, n) {
+		if reserve(first, n) && blockFree(first, n) {
 			return first, nil
 		}
 	}

@@ -6,16 +6,30 @@ import (
 	"github.com/holdfast/holdfast/test/process"
 )
 
-func TestFreePortsAreDistinct(t *testing.T) {
-	ports, err := process.FreePorts(50)
-	if err != nil {
-		t.Fatal(err)
-	}
+// Tests run in parallel, and a port seems free while its server restarts.
+func TestNoPortIsGivenTwice(t *testing.T) {
 	seen := make(map[int]bool)
-	for _, p := range ports {
-		if seen[p] {
-			t.Errorf("port %d was given twice", p)
+	see := func(port int) {
+		if seen[port] {
+			t.Errorf("port %d was given twice", port)
 		}
-		seen[p] = true
+		seen[port] = true
+	}
+	for range 20 {
+		ports, err := process.FreePorts(50)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, port := range ports {
+			see(port)
+		}
+		const block = 3
+		first, err := process.FreeBlock(block)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for port := first; port < first+block; port++ {
+			see(port)
+		}
 	}
 }

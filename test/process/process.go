@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// stopTimeout is how long a server may take to stop by itself before it is killed.
-const stopTimeout = 10 * time.Second
+// stopTimeout is how long a server may take to stop by itself before it is killed: several
+// times what it gives itself, 10 s, for on a busy machine it is late.
+const stopTimeout = 60 * time.Second
 
 // Process is one run of a program. Its methods may be called after it has ended.
 type Process struct {

@@ -102,7 +102,7 @@ func TestEtcdChecksUsers(t *testing.T) {
 	c.EnableAuth("rootsecret")
 	c.Ctl("put", "a/b", "1")
 	c.Members[0].Restart()
-	if got := c.run(c.ctl, "--endpoints="+c.Address(), "--user=reader:secret", "get", "a/b"); !strings.Contains(got, "1") {
+	if got := c.Ctl("--user=reader:secret", "get", "a/b"); !strings.Contains(got, "1") {
 		t.Errorf("a user with read access gets %q", got)
 	}
 }

@@ -80,7 +80,7 @@ func (c *EtcdMembers) Restart() {
 // what it prints.
 func (c *EtcdMembers) Ctl(args ...string) string {
 	c.t.Helper()
-	return c.run(c.ctl, c.asRoot(append([]string{"--endpoints=" + c.Address()}, args...)...)...)
+	return c.run(c.ctl, c.ctlArgs(c.Address(), args...)...)
 }
 
 // EnableAuth creates the user root and lets the servers check users from now on.
@@ -106,7 +106,7 @@ func (c *EtcdMembers) AddUser(name, password, access, prefix string) {
 func (c *EtcdMembers) Snapshot() (path string) {
 	c.t.Helper()
 	path = filepath.Join(c.t.TempDir(), "snapshot.db")
-	c.run(c.ctl, c.asRoot("--endpoints="+c.Leader().Address, "snapshot", "save", path)...) // it takes one member only
+	c.run(c.ctl, c.ctlArgs(c.Leader().Address, "snapshot", "save", path)...) // it takes one member only
 	return path
 }
 
@@ -134,7 +134,7 @@ func (c *EtcdMembers) Fill() {
 	c.t.Helper()
 	value := strings.Repeat("x", 1<<20)
 	for range maxFillers {
-		cmd := exec.Command(c.ctl, c.asRoot("--endpoints="+c.Address(), "put", fillerKey)...)
+		cmd := exec.Command(c.ctl, c.ctlArgs(c.Address(), "put", fillerKey)...)
 		cmd.Env, cmd.Stdin = []string{}, strings.NewReader(value)
 		out, err := cmd.CombinedOutput()
 		switch {
@@ -164,12 +164,14 @@ func (c *EtcdMembers) MakeRoom() {
 	c.Ctl("alarm", "disarm")
 }
 
-// asRoot adds to the arguments of etcdctl what it needs while users are checked.
-func (c *EtcdMembers) asRoot(args ...string) []string {
-	if c.password == "" {
-		return args
+// ctlArgs returns the arguments of etcdctl for these endpoints: as root if users are checked,
+// and with more time than it takes by itself, 2 and 5 s, which is too little on a busy machine.
+func (c *EtcdMembers) ctlArgs(endpoints string, args ...string) []string {
+	all := []string{"--endpoints=" + endpoints, "--dial-timeout=30s", "--command-timeout=60s"}
+	if c.password != "" {
+		all = append(all, "--user=root:"+c.password)
 	}
-	return append([]string{"--user=root:" + c.password}, args...)
+	return append(all, args...)
 }
 
 func (c *EtcdMembers) run(program string, args ...string) string {

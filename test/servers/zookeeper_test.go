@@ -2,6 +2,7 @@ package servers
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -10,18 +11,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfast/holdfast/test/harness"
 	"github.com/holdfast/holdfast/test/process"
 )
 
 func TestZooKeeperAlone(t *testing.T) {
 	t.Parallel()
 	s := ZooKeeper(t, "tickTime=700")
-	if got := s.Mode(); got != "standalone" {
-		t.Errorf("mode is %q, want standalone", got)
-	}
-	if conf := s.Ask("conf"); !strings.Contains(conf, "tickTime=700\n") {
-		t.Errorf("the configuration is %q, want the tickTime asked for", conf)
-	}
+	awaitMode(t, s, "standalone")
+	harness.Eventually(t, "the configuration has the tickTime asked for", func() error {
+		if conf := s.Ask("conf"); !strings.Contains(conf, "tickTime=700\n") {
+			return fmt.Errorf("it is %q", conf)
+		}
+		return nil
+	})
 	s.Pause()
 	if got := s.Mode(); got != "" {
 		t.Errorf("a paused server says it is %q", got)
@@ -33,9 +36,10 @@ func TestZooKeeperAlone(t *testing.T) {
 		t.Errorf("a killed server still accepts connections: %v", errors.Join(conn.Close()))
 	}
 	s.Restart()
-	if s.Address != address || s.Mode() != "standalone" {
-		t.Errorf("after restart: %s, %q, want %s again", s.Address, s.Mode(), address)
+	if s.Address != address {
+		t.Errorf("address after restart is %s, want %s", s.Address, address)
 	}
+	awaitMode(t, s, "standalone")
 	s.Stop()
 	if err := syscall.Kill(s.PID(), 0); !errors.Is(err, syscall.ESRCH) {
 		t.Errorf("after Stop signal 0 gives %v, want %v", err, syscall.ESRCH)
@@ -55,13 +59,20 @@ func TestZooKeeperEnsembleElectsAnotherLeader(t *testing.T) {
 		t.Fatal("the killed leader leads")
 	}
 	first.Restart()
-	if got := first.Mode(); got != "follower" {
-		t.Errorf("the restarted member is %q, want follower", got)
-	}
+	awaitMode(t, first, "follower")
 	c.Restart()
-	if c.Leader().Mode() != "leader" {
-		t.Error("no leader after a restart of all members")
-	}
+	awaitMode(t, c.Leader(), "leader")
+}
+
+// awaitMode waits until s says that it is in the mode: a busy server may say nothing in time.
+func awaitMode(t *testing.T, s *ZooKeeperServer, want string) {
+	t.Helper()
+	harness.Eventually(t, "the server is "+want, func() error {
+		if got := s.Mode(); got != want {
+			return fmt.Errorf("it is %q", got)
+		}
+		return nil
+	})
 }
 
 // start must notice by the process that it can not bind its port.

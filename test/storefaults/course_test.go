@@ -62,8 +62,9 @@ func (tr trial) check(t *testing.T) {
 func (tr trial) awaitErrors(t *testing.T, store *hostplugin.Storage, c *committer) {
 	t.Helper()
 	harness.Eventually(t, "a commit fails as it should", func() error {
-		_, err := store.Commit(within(t), c.next(), c.ops())
-		c.unknown = c.unknown || storage.OutcomeOf(err) == storage.Unknown
+		next := c.next()
+		version, err := store.Commit(within(t), next, c.ops())
+		_ = c.take(within(t), next, version, err) // made again, or in c.failed
 		return tr.refusal(err)
 	})
 	_, getErr := store.Get(within(t), c.guard.Key)
@@ -161,14 +162,13 @@ func (c *committer) try(ctx context.Context) error {
 	defer cancel()
 	next := c.next()
 	version, err := c.store.Commit(ctx, next, c.ops())
+	return c.take(ctx, next, version, err)
+}
+
+// take takes in the answer to an attempt, and reports why the entry is not there yet.
+func (c *committer) take(ctx context.Context, next storage.Guard, version storage.Version, err error) error {
 	if errors.Is(err, storage.ErrConflict) && c.unknown {
-		item, readErr := c.store.Get(ctx, next.Key)
-		if readErr != nil {
-			return readErr
-		}
-		if string(item.Value) == string(next.Value) { // an attempt before was applied
-			version, err = item.Version, nil
-		}
+		version, err = settle(ctx, c.store, next, err)
 	}
 	switch {
 	case err == nil && slices.Contains(c.versions, version):
@@ -184,6 +184,19 @@ func (c *committer) try(ctx context.Context) error {
 		c.unknown = c.unknown || storage.OutcomeOf(err) == storage.Unknown
 	}
 	return errors.Join(err, c.failed)
+}
+
+// settle returns the version of the record if it is at next: of several attempts at it, whose
+// outcomes were unknown, one was applied. Else it returns the conflict that says otherwise.
+func settle(ctx context.Context, store *hostplugin.Storage, next storage.Guard, conflict error) (storage.Version, error) {
+	item, err := store.Get(ctx, next.Key)
+	switch {
+	case err != nil:
+		return "", err
+	case string(item.Value) != string(next.Value):
+		return "", conflict
+	}
+	return item.Version, nil
 }
 
 // one commits the next entry.

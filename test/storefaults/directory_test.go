@@ -1,11 +1,13 @@
 package storefaults
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	hostplugin "github.com/holdfast/holdfast/host/plugin"
 	"github.com/holdfast/holdfast/sdk/storage"
@@ -23,23 +25,24 @@ func TestLargeDirectory(t *testing.T) {
 		func(t *testing.T) site { t.Helper(); return consulSite(servers.Consul(t)) },
 		func(t *testing.T) site {
 			t.Helper()
-			return zookeeperSite(servers.ZooKeeper(t, "-Djute.maxbuffer=200000")).with("jute_maxbuffer", 200_000)
+			// A server that is silent for a third of the session's time is given up.
+			return zookeeperSite(servers.ZooKeeper(t, "-Djute.maxbuffer=200000")).with("jute_maxbuffer", 200_000).with("session_timeout", "30s")
 		},
 	} {
-		s := start(t)
+		s := start(t).with("timeout", "1m") // the server does not fail here: it only has much to do
 		t.Run(s.store, func(t *testing.T) {
 			store := s.open(t)
 			all := fill(t, store, "dir/", names)
 			stop := work(t, store)
 			for after, want := range map[string][]string{"": all, all[names-3]: all[names-2:]} {
-				if got, err := store.List(within(t), "dir/", after, 0); err != nil || !slices.Equal(got, want) {
+				if got, err := listAll(t, store, after); err != nil || !slices.Equal(got, want) {
 					t.Errorf("list after %q: %d names, %v, want all %d in order", after, len(got), err, len(want))
 				}
 			}
 			const most = names / 4
 			bounded := s.with("max_directory", most).open(t)
 			for range 10 {
-				_, err := bounded.List(within(t), "dir/", "", 10)
+				_, err := list(t, bounded, "", 10)
 				if !errors.Is(err, storage.ErrTooLarge) {
 					t.Fatalf("list of a directory over max_directory: %v, want ErrTooLarge", err)
 				}
@@ -53,7 +56,7 @@ func TestLargeDirectory(t *testing.T) {
 				t.Errorf("get from a directory over max_directory: %v", err)
 			}
 			shrink(t, bounded, all[most/2:])
-			if got, err := bounded.List(within(t), "dir/", "", 0); err != nil || !slices.Equal(got, all[:most/2]) {
+			if got, err := listAll(t, bounded, ""); err != nil || !slices.Equal(got, all[:most/2]) {
 				t.Errorf("list when the directory is small again: %d names, %v, want %d", len(got), err, most/2)
 			}
 			for _, w := range append(stop(), c) {
@@ -64,6 +67,22 @@ func TestLargeDirectory(t *testing.T) {
 			}
 		})
 	}
+}
+
+// listTime is more than a busy machine takes for a list of all names.
+const listTime = 2 * time.Minute
+
+// listAll lists the whole directory, from after on.
+func listAll(t *testing.T, store *hostplugin.Storage, after string) ([]string, error) {
+	t.Helper()
+	return list(t, store, after, 0)
+}
+
+func list(t *testing.T, store *hostplugin.Storage, after string, limit int) ([]string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), listTime)
+	defer cancel()
+	return store.List(ctx, "dir/", after, limit)
 }
 
 // fill puts n names into dir and returns them in order.

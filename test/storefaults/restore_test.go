@@ -117,11 +117,16 @@ func (r restorable) check(t *testing.T) {
 // to come up.
 func mustCommit(t *testing.T, node *hostplugin.Storage, guard storage.Guard, ops ...storage.Op) storage.Guard {
 	t.Helper()
+	unknown := false
 	harness.Eventually(t, "commit", func() error {
 		version, err := node.Commit(within(t), guard, ops)
+		if errors.Is(err, storage.ErrConflict) && unknown {
+			version, err = settle(within(t), node, guard, err)
+		}
 		if err == nil {
 			guard.Version, guard.Prev = version, guard.Value
 		}
+		unknown = unknown || storage.OutcomeOf(err) == storage.Unknown
 		return err
 	})
 	return guard

@@ -7,13 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/hashicorp/go-hclog"
 
 	hostplugin "github.com/holdfast/holdfast/host/plugin"
 	"github.com/holdfast/holdfast/sdk/storage"
@@ -90,18 +87,13 @@ func (s site) with(option string, value any) site {
 // try starts the plugin and opens the store.
 func (s site) try(t *testing.T) (*hostplugin.Storage, error) {
 	t.Helper()
-	opened, err := hostplugin.Open(t.Context(), hostplugin.Spec{
-		Type: s.store, Directory: filepath.Join(harness.Binaries(t), "plugins"), Options: s.options,
-	}, hclog.NewNullLogger())
+	opened, err := harness.OpenPlugin(t, s.store, s.options)
 	if err != nil {
 		return nil, err
 	}
 	t.Cleanup(func() {
 		if restarts := opened.Info().Restarts; restarts != 0 {
 			t.Errorf("the plugin was restarted %d times: it died, or hung", restarts)
-		}
-		if err := opened.Close(); err != nil {
-			t.Errorf("close: %v", err)
 		}
 	})
 	return opened, nil
