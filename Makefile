@@ -25,6 +25,7 @@ servers: ## the real storage servers, under .servers/
 test: servers ## all tests, on the real servers
 	status=0; \
 	go test -race -p 2 -timeout 20m $$(go list ./... | grep -v /holdfast/test/) || status=$$?; \
+	go test -race -tags faultclock ./host/clock || status=$$?; \
 	go test -race -p 1 -timeout 40m ./test/... || status=$$?; \
 	exit $$status
 
@@ -37,7 +38,6 @@ chaos: servers ## real processes under faults: DURATION on all stores at once, o
 	mkdir -p .artifacts
 	CHAOS_DURATION=$(DURATION) CHAOS_STORE=$(STORE) CHAOS_SEED=$(SEED) CHAOS_STEPDOWNS=$(STEPDOWNS) \
 	go test -count 1 -timeout 0 -v -artifacts -outputdir $(CURDIR)/.artifacts -run '$(if $(STEPDOWNS),StepDowns,Chaos|WrongClocks)' ./test/chaos
-	go test -tags faultclock ./host/clock
 
 check: lint vet generate-check tidy-check test ## exactly what CI runs; the tests come last
 
@@ -46,6 +46,7 @@ lint: tools-lint
 
 vet:
 	go vet ./...
+	go vet -tags faultclock,holdfast_previous ./...
 
 generate: tools-proto ## Go code from the .proto files
 	PATH="$(TOOLS):$$PATH" buf generate
