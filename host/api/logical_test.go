@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast/holdfast/host/api"
 	"github.com/holdfast/holdfast/host/barrier"
+	"github.com/holdfast/holdfast/host/ha"
 	"github.com/holdfast/holdfast/host/store"
 	"github.com/holdfast/holdfast/sdk/storage"
 )
@@ -210,6 +211,8 @@ func TestErrorsOfTheStore(t *testing.T) {
 	}{
 		{"unknown", store.ErrOutcomeUnknown, 504, "outcome unknown", ""},
 		{"unknown because cut off", fmt.Errorf("%w: %w", store.ErrOutcomeUnknown, storage.ErrUnavailable), 504, "outcome unknown", ""},
+		{"under way", fmt.Errorf("step down: %w: %w", ha.ErrUnconfirmed, context.DeadlineExceeded), 504, "outcome unknown", ""},
+		{"not yet", ha.ErrNotYet, 503, "yet", "1"},
 		{"not active", store.ErrNotActive, 503, "not active", "1"},
 		{"unavailable", storage.NotApplied(storage.ErrUnavailable), 503, "unavailable", "1"},
 		{"too large", &storage.TooLargeError{What: "value", Unit: "bytes", Size: 9, Limit: 5}, 413, "the limit is 5", ""},

@@ -73,7 +73,7 @@ func storeOutage(t *testing.T, b backend, away, again func(store)) {
 // "after a time-out" on a busy machine.
 func statusAtOnce(t *testing.T, c *harness.Cluster) {
 	t.Helper()
-	client := &http.Client{Timeout: 4 * time.Second}
+	client := &http.Client{Timeout: time.Second}
 	for _, n := range c.Nodes {
 		for _, path := range []string{"health?standbyok=true", "leader", "seal-status"} {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+n.Address+"/v1/sys/"+path, nil)

@@ -5,15 +5,11 @@ import (
 	"cmp"
 	"errors"
 	"math"
-	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
-
-	"github.com/holdfast/holdfast/host/plugin"
 	"github.com/holdfast/holdfast/sdk/storage"
 	"github.com/holdfast/holdfast/test/harness"
 )
@@ -56,14 +52,10 @@ func newFailoverCluster(b *testing.B, s store) *failoverCluster {
 	c := &failoverCluster{Cluster: harness.NewClusterOn(b, m.stanzas(s.name)...), members: m}
 	c.Mount("kv", "1")
 	for _, address := range m.addresses {
-		backend, err := plugin.Open(b.Context(), plugin.Spec{
-			Type: s.name, Directory: filepath.Join(harness.Binaries(b), "plugins"),
-			Options: map[string]any{"address": address, "path": "direct/"},
-		}, hclog.NewNullLogger())
+		backend, err := harness.OpenPlugin(b, s.name, map[string]any{"address": address, "path": "direct/"})
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.Cleanup(func() { _ = backend.Close() })
 		c.direct = append(c.direct, backend)
 	}
 	return c
