@@ -25,8 +25,8 @@ type Backend struct {
 	maxDirectory int
 	permits      chan struct{} // one for each Get, List and Write under way
 
-	dials      *atomic.Uint64 // connections made so far
-	recognised atomic.Pointer[recognised]
+	dials      *atomic.Uint64             // connections made so far
+	recognised atomic.Pointer[recognised] // nil: no connection is known
 }
 
 // name is where key lives in Consul.
@@ -103,14 +103,15 @@ func (b *Backend) Close() error {
 }
 
 // transact sends one transaction, once. A reply with Errors was rolled back. It sends
-// nothing, and returns errUnfamiliar, over a connection that is not among those known.
-func (b *Backend) transact(ctx context.Context, ops api.TxnOps, known *recognised) (*api.TxnResponse, error) {
+// nothing over a connection that may, unless it is nil, gives an error for, and returns
+// that error.
+func (b *Backend) transact(ctx context.Context, ops api.TxnOps, may func(number uint64) error) (*api.TxnResponse, error) {
 	rctx, a, cancel := begin(ctx, b.timeout)
 	defer cancel()
-	a.known = known
+	a.may = may
 	ok, reply, _, err := b.client.Txn().Txn(ops, new(api.QueryOptions).WithContext(rctx))
-	if err != nil && a.held.Load() {
-		err = errUnfamiliar
+	if a.refused != nil {
+		return nil, a.refused
 	}
 	if err != nil {
 		return nil, b.writeError(ctx, a, err)

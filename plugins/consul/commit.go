@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http/httptrace"
-	"sync/atomic"
 
 	"github.com/hashicorp/consul/api"
 
@@ -30,7 +28,7 @@ func (b *Backend) Commit(ctx context.Context, guard storage.Guard, ops []storage
 		// index that was replaced, and the flags replaced were a lower index still.
 		Flags: index,
 	}
-	reply, err := b.familiarly(ctx, guard, b.operations(swap, ops))
+	reply, err := b.transact(ctx, b.operations(swap, ops), b.recognise(ctx, guard))
 	if err != nil {
 		return "", err
 	}
@@ -42,21 +40,6 @@ func (b *Backend) Commit(ctx context.Context, guard storage.Guard, ops []storage
 			storage.ErrUnavailable, b.address)
 	}
 	return formatVersion(reply.Results[0].KV.ModifyIndex), nil
-}
-
-// familiarly sends a transaction, once, over a connection to the cluster that has the guard.
-func (b *Backend) familiarly(ctx context.Context, guard storage.Guard, ops api.TxnOps) (reply *api.TxnResponse, err error) {
-	for range familiarAttempts {
-		known, recogniseErr := b.recognise(ctx, guard)
-		if recogniseErr != nil {
-			return nil, recogniseErr
-		}
-		if reply, err = b.transact(ctx, ops, known); !errors.Is(err, errUnfamiliar) {
-			break
-		}
-		b.recognised.CompareAndSwap(known, nil)
-	}
-	return reply, err
 }
 
 // rolledBack tells a conflict from a token that may not write. Consul reports both
@@ -76,49 +59,37 @@ func (b *Backend) rolledBack(ctx context.Context, guard storage.Guard, errs api.
 	return b.refused(errs, 1)
 }
 
-// recognised says that the record at key was compared with a guard, which is good for the
-// connections that there were before, and for the one that it was read over.
+// recognised says that the record at key was compared with a guard after each of the
+// connections up to a number had been made.
 type recognised struct {
-	key   string
-	upTo  uint64 // number of the last connection before
-	other uint64 // number of the connection that it was read over
+	key  string
+	upTo uint64
 }
 
-// has reports whether the comparison is good for a connection. No comparison is needed
-// where r is nil.
-func (r *recognised) has(number uint64) bool {
-	return r == nil || number <= r.upTo || number == r.other
-}
-
-// familiarAttempts is how often the guard is compared anew because the transaction got a
-// connection that was made since. Nothing of the transaction is sent on such a one.
-const familiarAttempts = 3
-
-// recognise returns ErrConflict if the guard is at guard.Version and holds something
-// else than guard.Prev: then another cluster, with the state of a snapshot and
-// later changes of its own, has taken this one's place. That breaks the connections
-// there are, or fails requests on them, so the guard is compared again only after a
-// request failed, or for a new connection. Nil: there is nothing to compare with.
-func (b *Backend) recognise(ctx context.Context, guard storage.Guard) (*recognised, error) {
+// recognise returns what says whether a Commit may be sent over a connection: not, but
+// ErrConflict, if the guard is at guard.Version and holds something else than
+// guard.Prev. Then another cluster, with the state of a snapshot and later changes of
+// its own, has taken this one's place. That breaks the connections there are, or fails
+// requests on them, so the guard is compared again only after a request failed, or for
+// a connection made since. Nil: there is nothing to compare with.
+func (b *Backend) recognise(ctx context.Context, guard storage.Guard) func(number uint64) error {
 	if guard.Version == "" || len(guard.Prev) == 0 {
-		return nil, nil //nolint:nilnil // see above
+		return nil
 	}
-	if last := b.recognised.Load(); last != nil && last.key == guard.Key {
-		return last, nil
+	return func(number uint64) error {
+		last := b.recognised.Load()
+		if last != nil && last.key == guard.Key && number <= last.upTo {
+			return nil
+		}
+		now := &recognised{key: guard.Key, upTo: b.dials.Load()} // not less than number
+		item, _, err := b.read(ctx, guard.Key, 0)
+		switch {
+		case err != nil && !errors.Is(err, storage.ErrNotFound):
+			return storage.NotApplied(err)
+		case item.Version == guard.Version && !bytes.Equal(item.Value, guard.Prev):
+			return fmt.Errorf("%w: consul at %s has another record at this version; was a snapshot restored?", storage.ErrConflict, b.address)
+		}
+		b.recognised.CompareAndSwap(last, now) // or a request failed meanwhile
+		return nil
 	}
-	now := &recognised{key: guard.Key, upTo: b.dials.Load()}
-	var other atomic.Uint64
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(got httptrace.GotConnInfo) { other.Store(numberOf(got.Conn)) },
-	})
-	item, _, err := b.read(ctx, guard.Key, 0)
-	switch {
-	case err != nil && !errors.Is(err, storage.ErrNotFound):
-		return nil, storage.NotApplied(err)
-	case item.Version == guard.Version && !bytes.Equal(item.Value, guard.Prev):
-		return nil, fmt.Errorf("%w: consul at %s has another record at this version; was a snapshot restored?", storage.ErrConflict, b.address)
-	}
-	now.other = other.Load()
-	b.recognised.Store(now)
-	return now, nil
 }

@@ -171,17 +171,72 @@ func TestCommitOnNewConnectionIsCompared(t *testing.T) {
 	}
 }
 
-// A transaction that may not go on the connection it got is not sent, in no part.
-func TestUnfamiliarConnectionGetsNothing(t *testing.T) {
-	var requests atomic.Int32
-	s := fake(t, func(http.ResponseWriter, *http.Request) { requests.Add(1) })
+// A transaction that may not go on the connection it got is not sent, in no part, on no
+// connection: neither on a new one nor in the place of one used before.
+func TestRefusedConnectionGetsNothing(t *testing.T) {
+	var puts atomic.Int32
+	s := fake(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			puts.Add(1)
+		}
+		w.Header().Set("X-Consul-Index", "7")
+		w.WriteHeader(http.StatusNotFound)
+	})
 	b := backendAt(t, s.URL)
-	_, err := b.transact(t.Context(), b.operations(nil, []storage.Op{storage.Put("k", nil)}), &recognised{})
-	if !errors.Is(err, errUnfamiliar) || !errors.Is(err, storage.ErrUnavailable) || storage.OutcomeOf(err) != storage.Unapplied {
-		t.Errorf("%v (%v), want ErrUnavailable, not applied", err, storage.OutcomeOf(err))
+	refusal := storage.NotApplied(storage.ErrUnavailable)
+	for _, used := range []bool{false, true} {
+		if used {
+			if _, err := b.Get(t.Context(), "k"); !errors.Is(err, storage.ErrNotFound) {
+				t.Fatal(err)
+			}
+		}
+		asked := 0
+		_, err := b.transact(t.Context(), b.operations(nil, []storage.Op{storage.Put("k", nil)}), func(uint64) error {
+			asked++
+			return refusal
+		})
+		if !errors.Is(err, refusal) || asked != 1 {
+			t.Errorf("connection used before: %t: %v, asked %d times, want the refusal, asked once", used, err, asked)
+		}
 	}
-	if got := requests.Load(); got != 0 {
-		t.Errorf("the server saw %d requests, want none", got)
+	if got := puts.Load(); got != 0 {
+		t.Errorf("the server saw %d transactions, want none", got)
+	}
+}
+
+// As many Commits at once as there may be connections to compare: each is compared on what
+// it got, and none fails because the others' connections are new.
+func TestCommitsAtOnceAreCompared(t *testing.T) {
+	var commits atomic.Int32
+	s := fake(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Consul-Index", "7")
+		pair := fmt.Sprintf(`{"Key":"guard","Value":%q,"ModifyIndex":5}`, base64.StdEncoding.EncodeToString([]byte("ours")))
+		if r.Method == http.MethodPut {
+			commits.Add(1)
+			_, _ = fmt.Fprintf(w, `{"Results":[{"KV":%s}]}`, pair)
+			return
+		}
+		_, _ = fmt.Fprintf(w, "[%s]", pair)
+	})
+	b := backendAt(t, s.URL)
+	const racers, rounds = 64, 10
+	for range rounds {
+		errs := make(chan error, racers)
+		for range racers {
+			go func() {
+				_, err := b.Commit(t.Context(), storage.Guard{Key: "guard", Version: "5", Prev: []byte("ours"), Value: []byte("next")}, nil)
+				errs <- err
+			}()
+		}
+		for range racers {
+			if err := <-errs; err != nil {
+				t.Errorf("commit: %v", err)
+			}
+		}
+		b.idle.CloseIdleConnections() // so that the next round makes new ones
+	}
+	if got := commits.Load(); got != racers*rounds {
+		t.Errorf("the server saw %d transactions, want %d", got, racers*rounds)
 	}
 }
 

@@ -3,7 +3,6 @@ package consul
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"math"
 	"net"
@@ -61,13 +60,13 @@ type attempt struct {
 	sent   atomic.Bool  // it had a connection, so something may have been written
 	status atomic.Int64 // of the answer; 0 = there was none
 
-	maxNames int         // of a List: see namesBody; set before the request is made
-	known    *recognised // the connections it may be sent on; nil: any; set likewise
-	held     atomic.Bool // it got another one, which was closed
-}
+	maxNames int // of a List: see namesBody; set before the request is made
 
-// errUnfamiliar: a request was not sent, because its connection was new.
-var errUnfamiliar = errors.New("the guard was not compared since the connection was made")
+	// may says why the request may not be sent over a connection; nil: any will do. It is
+	// called, before anything is written, by the goroutine that makes the request.
+	may     func(number uint64) error
+	refused error // what may said; nothing was sent then, and nothing will be
+}
 
 type attemptKey struct{}
 
@@ -81,12 +80,14 @@ func begin(ctx context.Context, timeout time.Duration) (context.Context, *attemp
 		// Nothing is written before it returns. It is called again only if nothing was
 		// written on the connection before.
 		GotConn: func(got httptrace.GotConnInfo) {
-			held := !a.known.has(numberOf(got.Conn))
-			a.held.Store(held)
-			a.sent.Store(!held)
-			if held {
-				_ = got.Conn.Close() // a cancelled context would not keep net/http from writing
+			if a.may != nil && a.refused == nil {
+				a.refused = a.may(numberOf(got.Conn))
 			}
+			if a.refused != nil {
+				_ = got.Conn.Close() // a cancelled context would not keep net/http from writing
+				return
+			}
+			a.sent.Store(true)
 		},
 	})
 	return ctx, a, cancel
@@ -112,7 +113,7 @@ func numberOf(c net.Conn) uint64 {
 	if n, ok := c.(*numbered); ok {
 		return n.number
 	}
-	return math.MaxUint64 // nobody's, so not a familiar one
+	return math.MaxUint64 // nobody's, so higher than any
 }
 
 // newTransport returns the base transport: no proxy and nothing else from the
