@@ -41,8 +41,10 @@ chaos: servers ## real processes under faults: DURATION on all stores at once, o
 
 check: lint vet generate-check tidy-check test ## exactly what CI runs; the tests come last
 
-lint: tools-lint
+lint: tools-lint tools-proto
 	$(TOOLS)/golangci-lint run ./...
+	$(TOOLS)/buf lint sdk/proto
+	$(TOOLS)/buf breaking sdk/proto --against sdk/proto/v1.binpb
 
 vet:
 	go vet ./...

@@ -11,7 +11,7 @@ import (
 	grpcpeer "google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
-	pb "github.com/holdfast/holdfast/sdk/proto/holdfast/storage/v1alpha"
+	pb "github.com/holdfast/holdfast/sdk/proto/holdfast/storage/v1"
 )
 
 // lossWait is how long the state of a connection may lag behind the calls that failed

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/holdfast/holdfast/host/plugin"
-	pb "github.com/holdfast/holdfast/sdk/proto/holdfast/storage/v1alpha"
+	pb "github.com/holdfast/holdfast/sdk/proto/holdfast/storage/v1"
 	"github.com/holdfast/holdfast/sdk/storage"
 )
 

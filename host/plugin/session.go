@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 
-	pb "github.com/holdfast/holdfast/sdk/proto/holdfast/storage/v1alpha"
+	pb "github.com/holdfast/holdfast/sdk/proto/holdfast/storage/v1"
 	"github.com/holdfast/holdfast/sdk/storage"
 	"github.com/holdfast/holdfast/sdk/wire"
 )
@@ -95,7 +95,7 @@ func connect(ctx context.Context, spec Spec, options []byte, log hclog.Logger) (
 func (s *session) configure(ctx context.Context, spec Spec, options []byte) error {
 	desc, err := s.client.Describe(ctx)
 	if errors.Is(err, storage.ErrUnsupported) {
-		return fmt.Errorf("describe plugin: it does not serve %s: upgrade the plugin: %w",
+		return fmt.Errorf("describe plugin: it does not serve %s, so it is older than the frozen protocol: upgrade the plugin: %w",
 			pb.Plugin_ServiceDesc.ServiceName, err)
 	}
 	if err != nil {
@@ -116,7 +116,7 @@ func (s *session) configure(ctx context.Context, spec Spec, options []byte) erro
 // checkDescription reports why the plugin is not the one that was asked for.
 func checkDescription(desc wire.Description, want string) error {
 	if !slices.Contains(desc.Services, pb.Backend_ServiceDesc.ServiceName) {
-		return fmt.Errorf("%w: it speaks %s, this host speaks %s: upgrade the older of the two",
+		return fmt.Errorf("%w: it offers %s and not %s, which every version of this host needs: upgrade the plugin",
 			errWrongPlugin, strings.Join(desc.Services, ", "), pb.Backend_ServiceDesc.ServiceName)
 	}
 	if desc.Name != want {

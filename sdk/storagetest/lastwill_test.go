@@ -79,7 +79,7 @@ type tenureProgram struct {
 func (p tenureProgram) KeepsData() bool { return true }
 
 func (p tenureProgram) Describe(context.Context) (storagetest.Description, error) {
-	return storagetest.Description{Name: "model", Services: []string{"holdfast.storage.v1alpha.LastWill"}}, nil
+	return storagetest.Description{Name: "model", Services: []string{"holdfast.storage.v1.LastWill"}}, nil
 }
 
 func (p tenureProgram) StartTenure(ctx context.Context, key string, will []byte) (storagetest.Tenure, error) {

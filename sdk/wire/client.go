@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	pb "github.com/holdfast/holdfast/sdk/proto/holdfast/storage/v1alpha"
+	pb "github.com/holdfast/holdfast/sdk/proto/holdfast/storage/v1"
 	"github.com/holdfast/holdfast/sdk/storage"
 )
 

@@ -1,7 +1,7 @@
 package wire
 
 import (
-	pb "github.com/holdfast/holdfast/sdk/proto/holdfast/storage/v1alpha"
+	pb "github.com/holdfast/holdfast/sdk/proto/holdfast/storage/v1"
 	"github.com/holdfast/holdfast/sdk/storage"
 )
 

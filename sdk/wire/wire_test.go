@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 
-	pb "github.com/holdfast/holdfast/sdk/proto/holdfast/storage/v1alpha"
+	pb "github.com/holdfast/holdfast/sdk/proto/holdfast/storage/v1"
 	"github.com/holdfast/holdfast/sdk/storage"
 )
 

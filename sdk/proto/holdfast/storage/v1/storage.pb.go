@@ -14,9 +14,9 @@
 // versions:
 // 	protoc-gen-go v1.36.12
 // 	protoc        (unknown)
-// source: holdfast/storage/v1alpha/storage.proto
+// source: holdfast/storage/v1/storage.proto
 
-package storagev1alpha
+package storagev1
 
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -66,11 +66,11 @@ func (x OpKind) String() string {
 }
 
 func (OpKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_storage_v1alpha_storage_proto_enumTypes[0].Descriptor()
+	return file_holdfast_storage_v1_storage_proto_enumTypes[0].Descriptor()
 }
 
 func (OpKind) Type() protoreflect.EnumType {
-	return &file_holdfast_storage_v1alpha_storage_proto_enumTypes[0]
+	return &file_holdfast_storage_v1_storage_proto_enumTypes[0]
 }
 
 func (x OpKind) Number() protoreflect.EnumNumber {
@@ -79,7 +79,7 @@ func (x OpKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use OpKind.Descriptor instead.
 func (OpKind) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{0}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{0}
 }
 
 type ErrorCode int32
@@ -131,11 +131,11 @@ func (x ErrorCode) String() string {
 }
 
 func (ErrorCode) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_storage_v1alpha_storage_proto_enumTypes[1].Descriptor()
+	return file_holdfast_storage_v1_storage_proto_enumTypes[1].Descriptor()
 }
 
 func (ErrorCode) Type() protoreflect.EnumType {
-	return &file_holdfast_storage_v1alpha_storage_proto_enumTypes[1]
+	return &file_holdfast_storage_v1_storage_proto_enumTypes[1]
 }
 
 func (x ErrorCode) Number() protoreflect.EnumNumber {
@@ -144,7 +144,7 @@ func (x ErrorCode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ErrorCode.Descriptor instead.
 func (ErrorCode) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{1}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{1}
 }
 
 type Outcome int32
@@ -177,11 +177,11 @@ func (x Outcome) String() string {
 }
 
 func (Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_holdfast_storage_v1alpha_storage_proto_enumTypes[2].Descriptor()
+	return file_holdfast_storage_v1_storage_proto_enumTypes[2].Descriptor()
 }
 
 func (Outcome) Type() protoreflect.EnumType {
-	return &file_holdfast_storage_v1alpha_storage_proto_enumTypes[2]
+	return &file_holdfast_storage_v1_storage_proto_enumTypes[2]
 }
 
 func (x Outcome) Number() protoreflect.EnumNumber {
@@ -190,7 +190,7 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{2}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{2}
 }
 
 type DescribeRequest struct {
@@ -201,7 +201,7 @@ type DescribeRequest struct {
 
 func (x *DescribeRequest) Reset() {
 	*x = DescribeRequest{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[0]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -213,7 +213,7 @@ func (x *DescribeRequest) String() string {
 func (*DescribeRequest) ProtoMessage() {}
 
 func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[0]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -226,7 +226,7 @@ func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeRequest.ProtoReflect.Descriptor instead.
 func (*DescribeRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{0}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{0}
 }
 
 type DescribeResponse struct {
@@ -244,7 +244,7 @@ type DescribeResponse struct {
 
 func (x *DescribeResponse) Reset() {
 	*x = DescribeResponse{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[1]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -256,7 +256,7 @@ func (x *DescribeResponse) String() string {
 func (*DescribeResponse) ProtoMessage() {}
 
 func (x *DescribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[1]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -269,7 +269,7 @@ func (x *DescribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeResponse.ProtoReflect.Descriptor instead.
 func (*DescribeResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{1}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *DescribeResponse) GetName() string {
@@ -322,7 +322,7 @@ type Option struct {
 
 func (x *Option) Reset() {
 	*x = Option{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[2]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -334,7 +334,7 @@ func (x *Option) String() string {
 func (*Option) ProtoMessage() {}
 
 func (x *Option) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[2]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -347,7 +347,7 @@ func (x *Option) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Option.ProtoReflect.Descriptor instead.
 func (*Option) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{2}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Option) GetName() string {
@@ -402,7 +402,7 @@ type ConfigureRequest struct {
 
 func (x *ConfigureRequest) Reset() {
 	*x = ConfigureRequest{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[3]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -414,7 +414,7 @@ func (x *ConfigureRequest) String() string {
 func (*ConfigureRequest) ProtoMessage() {}
 
 func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[3]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -427,7 +427,7 @@ func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureRequest.ProtoReflect.Descriptor instead.
 func (*ConfigureRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{3}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ConfigureRequest) GetConfigJson() string {
@@ -448,7 +448,7 @@ type ConfigureResponse struct {
 
 func (x *ConfigureResponse) Reset() {
 	*x = ConfigureResponse{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[4]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -460,7 +460,7 @@ func (x *ConfigureResponse) String() string {
 func (*ConfigureResponse) ProtoMessage() {}
 
 func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[4]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -473,7 +473,7 @@ func (x *ConfigureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureResponse.ProtoReflect.Descriptor instead.
 func (*ConfigureResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{4}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ConfigureResponse) GetBackendId() string {
@@ -509,7 +509,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[5]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -521,7 +521,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[5]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -534,7 +534,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{5}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Limits) GetMaxKeyBytes() int64 {
@@ -574,7 +574,7 @@ type CloseRequest struct {
 
 func (x *CloseRequest) Reset() {
 	*x = CloseRequest{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[6]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -586,7 +586,7 @@ func (x *CloseRequest) String() string {
 func (*CloseRequest) ProtoMessage() {}
 
 func (x *CloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[6]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -599,7 +599,7 @@ func (x *CloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRequest.ProtoReflect.Descriptor instead.
 func (*CloseRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{6}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CloseRequest) GetBackendId() string {
@@ -617,7 +617,7 @@ type CloseResponse struct {
 
 func (x *CloseResponse) Reset() {
 	*x = CloseResponse{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[7]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -629,7 +629,7 @@ func (x *CloseResponse) String() string {
 func (*CloseResponse) ProtoMessage() {}
 
 func (x *CloseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[7]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -642,7 +642,7 @@ func (x *CloseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseResponse.ProtoReflect.Descriptor instead.
 func (*CloseResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{7}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{7}
 }
 
 type PingRequest struct {
@@ -653,7 +653,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[8]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -665,7 +665,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[8]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -678,7 +678,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{8}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{8}
 }
 
 type PingResponse struct {
@@ -689,7 +689,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[9]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +701,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[9]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +714,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{9}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{9}
 }
 
 type Item struct {
@@ -727,7 +727,7 @@ type Item struct {
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[10]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -739,7 +739,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[10]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -752,7 +752,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{10}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Item) GetValue() []byte {
@@ -779,7 +779,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[11]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -791,7 +791,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[11]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -804,7 +804,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{11}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetRequest) GetBackendId() string {
@@ -830,7 +830,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[12]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -842,7 +842,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[12]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -855,7 +855,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{12}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetResponse) GetItem() *Item {
@@ -877,7 +877,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[13]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +889,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[13]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +902,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{13}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListRequest) GetBackendId() string {
@@ -942,7 +942,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[14]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -954,7 +954,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[14]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -967,7 +967,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{14}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListResponse) GetNames() []string {
@@ -979,7 +979,7 @@ func (x *ListResponse) GetNames() []string {
 
 type Op struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          OpKind                 `protobuf:"varint,1,opt,name=kind,proto3,enum=holdfast.storage.v1alpha.OpKind" json:"kind,omitempty"`
+	Kind          OpKind                 `protobuf:"varint,1,opt,name=kind,proto3,enum=holdfast.storage.v1.OpKind" json:"kind,omitempty"`
 	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Value         []byte                 `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -988,7 +988,7 @@ type Op struct {
 
 func (x *Op) Reset() {
 	*x = Op{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[15]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1000,7 +1000,7 @@ func (x *Op) String() string {
 func (*Op) ProtoMessage() {}
 
 func (x *Op) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[15]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1013,7 +1013,7 @@ func (x *Op) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Op.ProtoReflect.Descriptor instead.
 func (*Op) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{15}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Op) GetKind() OpKind {
@@ -1047,7 +1047,7 @@ type WriteRequest struct {
 
 func (x *WriteRequest) Reset() {
 	*x = WriteRequest{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[16]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1059,7 @@ func (x *WriteRequest) String() string {
 func (*WriteRequest) ProtoMessage() {}
 
 func (x *WriteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[16]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1072,7 @@ func (x *WriteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteRequest.ProtoReflect.Descriptor instead.
 func (*WriteRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{16}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WriteRequest) GetBackendId() string {
@@ -1097,7 +1097,7 @@ type WriteResponse struct {
 
 func (x *WriteResponse) Reset() {
 	*x = WriteResponse{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[17]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1109,7 +1109,7 @@ func (x *WriteResponse) String() string {
 func (*WriteResponse) ProtoMessage() {}
 
 func (x *WriteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[17]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1122,7 +1122,7 @@ func (x *WriteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteResponse.ProtoReflect.Descriptor instead.
 func (*WriteResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{17}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{17}
 }
 
 type Guard struct {
@@ -1137,7 +1137,7 @@ type Guard struct {
 
 func (x *Guard) Reset() {
 	*x = Guard{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[18]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1149,7 @@ func (x *Guard) String() string {
 func (*Guard) ProtoMessage() {}
 
 func (x *Guard) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[18]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1162,7 @@ func (x *Guard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Guard.ProtoReflect.Descriptor instead.
 func (*Guard) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{18}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Guard) GetKey() string {
@@ -1204,7 +1204,7 @@ type CommitRequest struct {
 
 func (x *CommitRequest) Reset() {
 	*x = CommitRequest{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[19]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1216,7 @@ func (x *CommitRequest) String() string {
 func (*CommitRequest) ProtoMessage() {}
 
 func (x *CommitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[19]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1229,7 @@ func (x *CommitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitRequest.ProtoReflect.Descriptor instead.
 func (*CommitRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{19}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CommitRequest) GetBackendId() string {
@@ -1262,7 +1262,7 @@ type CommitResponse struct {
 
 func (x *CommitResponse) Reset() {
 	*x = CommitResponse{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[20]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1274,7 +1274,7 @@ func (x *CommitResponse) String() string {
 func (*CommitResponse) ProtoMessage() {}
 
 func (x *CommitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[20]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1287,7 +1287,7 @@ func (x *CommitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitResponse.ProtoReflect.Descriptor instead.
 func (*CommitResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{20}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CommitResponse) GetVersion() []byte {
@@ -1308,7 +1308,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[21]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1320,7 +1320,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[21]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1333,7 +1333,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{21}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchRequest) GetBackendId() string {
@@ -1366,7 +1366,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[22]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1378,7 +1378,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[22]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1391,7 +1391,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{22}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WatchResponse) GetItem() *Item {
@@ -1415,7 +1415,7 @@ type ArmRequest struct {
 
 func (x *ArmRequest) Reset() {
 	*x = ArmRequest{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[23]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1427,7 +1427,7 @@ func (x *ArmRequest) String() string {
 func (*ArmRequest) ProtoMessage() {}
 
 func (x *ArmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[23]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1440,7 +1440,7 @@ func (x *ArmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArmRequest.ProtoReflect.Descriptor instead.
 func (*ArmRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ArmRequest) GetBackendId() string {
@@ -1479,7 +1479,7 @@ type ArmResponse struct {
 
 func (x *ArmResponse) Reset() {
 	*x = ArmResponse{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[24]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1491,7 @@ func (x *ArmResponse) String() string {
 func (*ArmResponse) ProtoMessage() {}
 
 func (x *ArmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[24]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1504,7 @@ func (x *ArmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArmResponse.ProtoReflect.Descriptor instead.
 func (*ArmResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{24}
 }
 
 type DisarmRequest struct {
@@ -1517,7 +1517,7 @@ type DisarmRequest struct {
 
 func (x *DisarmRequest) Reset() {
 	*x = DisarmRequest{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[25]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1529,7 +1529,7 @@ func (x *DisarmRequest) String() string {
 func (*DisarmRequest) ProtoMessage() {}
 
 func (x *DisarmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[25]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1542,7 +1542,7 @@ func (x *DisarmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisarmRequest.ProtoReflect.Descriptor instead.
 func (*DisarmRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{25}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DisarmRequest) GetBackendId() string {
@@ -1567,7 +1567,7 @@ type DisarmResponse struct {
 
 func (x *DisarmResponse) Reset() {
 	*x = DisarmResponse{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[26]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1579,7 +1579,7 @@ func (x *DisarmResponse) String() string {
 func (*DisarmResponse) ProtoMessage() {}
 
 func (x *DisarmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[26]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1592,14 +1592,14 @@ func (x *DisarmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisarmResponse.ProtoReflect.Descriptor instead.
 func (*DisarmResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{26}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{26}
 }
 
 // Error is the detail of a failed call's status.
 type Error struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Code          ErrorCode              `protobuf:"varint,1,opt,name=code,proto3,enum=holdfast.storage.v1alpha.ErrorCode" json:"code,omitempty"`
-	Outcome       Outcome                `protobuf:"varint,2,opt,name=outcome,proto3,enum=holdfast.storage.v1alpha.Outcome" json:"outcome,omitempty"`
+	Code          ErrorCode              `protobuf:"varint,1,opt,name=code,proto3,enum=holdfast.storage.v1.ErrorCode" json:"code,omitempty"`
+	Outcome       Outcome                `protobuf:"varint,2,opt,name=outcome,proto3,enum=holdfast.storage.v1.Outcome" json:"outcome,omitempty"`
 	HasOpIndex    bool                   `protobuf:"varint,3,opt,name=has_op_index,json=hasOpIndex,proto3" json:"has_op_index,omitempty"`
 	OpIndex       int64                  `protobuf:"varint,4,opt,name=op_index,json=opIndex,proto3" json:"op_index,omitempty"` // which op of the batch
 	TooLarge      *TooLarge              `protobuf:"bytes,5,opt,name=too_large,json=tooLarge,proto3" json:"too_large,omitempty"`
@@ -1609,7 +1609,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[27]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1621,7 +1621,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[27]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1634,7 +1634,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{27}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Error) GetCode() ErrorCode {
@@ -1685,7 +1685,7 @@ type TooLarge struct {
 
 func (x *TooLarge) Reset() {
 	*x = TooLarge{}
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[28]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1697,7 +1697,7 @@ func (x *TooLarge) String() string {
 func (*TooLarge) ProtoMessage() {}
 
 func (x *TooLarge) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_storage_v1alpha_storage_proto_msgTypes[28]
+	mi := &file_holdfast_storage_v1_storage_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1710,7 +1710,7 @@ func (x *TooLarge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TooLarge.ProtoReflect.Descriptor instead.
 func (*TooLarge) Descriptor() ([]byte, []int) {
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP(), []int{28}
+	return file_holdfast_storage_v1_storage_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TooLarge) GetWhat() string {
@@ -1741,18 +1741,18 @@ func (x *TooLarge) GetLimit() int64 {
 	return 0
 }
 
-var File_holdfast_storage_v1alpha_storage_proto protoreflect.FileDescriptor
+var File_holdfast_storage_v1_storage_proto protoreflect.FileDescriptor
 
-const file_holdfast_storage_v1alpha_storage_proto_rawDesc = "" +
+const file_holdfast_storage_v1_storage_proto_rawDesc = "" +
 	"\n" +
-	"&holdfast/storage/v1alpha/storage.proto\x12\x18holdfast.storage.v1alpha\"\x11\n" +
-	"\x0fDescribeRequest\"\xaa\x01\n" +
+	"!holdfast/storage/v1/storage.proto\x12\x13holdfast.storage.v1\"\x11\n" +
+	"\x0fDescribeRequest\"\xa5\x01\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x10\n" +
 	"\x03sdk\x18\x03 \x01(\tR\x03sdk\x12\x1a\n" +
-	"\bservices\x18\x04 \x03(\tR\bservices\x12:\n" +
-	"\aoptions\x18\x05 \x03(\v2 .holdfast.storage.v1alpha.OptionR\aoptions\"\xab\x01\n" +
+	"\bservices\x18\x04 \x03(\tR\bservices\x125\n" +
+	"\aoptions\x18\x05 \x03(\v2\x1b.holdfast.storage.v1.OptionR\aoptions\"\xab\x01\n" +
 	"\x06Option\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12#\n" +
@@ -1762,11 +1762,11 @@ const file_holdfast_storage_v1alpha_storage_proto_rawDesc = "" +
 	"\x06secret\x18\x06 \x01(\bR\x06secret\"3\n" +
 	"\x10ConfigureRequest\x12\x1f\n" +
 	"\vconfig_json\x18\x01 \x01(\tR\n" +
-	"configJson\"\x8d\x01\n" +
+	"configJson\"\x88\x01\n" +
 	"\x11ConfigureResponse\x12\x1d\n" +
 	"\n" +
-	"backend_id\x18\x01 \x01(\tR\tbackendId\x128\n" +
-	"\x06limits\x18\x02 \x01(\v2 .holdfast.storage.v1alpha.LimitsR\x06limits\x12\x1f\n" +
+	"backend_id\x18\x01 \x01(\tR\tbackendId\x123\n" +
+	"\x06limits\x18\x02 \x01(\v2\x1b.holdfast.storage.v1.LimitsR\x06limits\x12\x1f\n" +
 	"\vha_disabled\x18\x03 \x01(\bR\n" +
 	"haDisabled\"\x95\x01\n" +
 	"\x06Limits\x12\"\n" +
@@ -1787,9 +1787,9 @@ const file_holdfast_storage_v1alpha_storage_proto_rawDesc = "" +
 	"GetRequest\x12\x1d\n" +
 	"\n" +
 	"backend_id\x18\x01 \x01(\tR\tbackendId\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\tR\x03key\"A\n" +
-	"\vGetResponse\x122\n" +
-	"\x04item\x18\x01 \x01(\v2\x1e.holdfast.storage.v1alpha.ItemR\x04item\"p\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\"<\n" +
+	"\vGetResponse\x12-\n" +
+	"\x04item\x18\x01 \x01(\v2\x19.holdfast.storage.v1.ItemR\x04item\"p\n" +
 	"\vListRequest\x12\x1d\n" +
 	"\n" +
 	"backend_id\x18\x01 \x01(\tR\tbackendId\x12\x16\n" +
@@ -1797,35 +1797,35 @@ const file_holdfast_storage_v1alpha_storage_proto_rawDesc = "" +
 	"\x05after\x18\x03 \x01(\tR\x05after\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\x03R\x05limit\"$\n" +
 	"\fListResponse\x12\x14\n" +
-	"\x05names\x18\x01 \x03(\tR\x05names\"b\n" +
-	"\x02Op\x124\n" +
-	"\x04kind\x18\x01 \x01(\x0e2 .holdfast.storage.v1alpha.OpKindR\x04kind\x12\x10\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\"]\n" +
+	"\x02Op\x12/\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1b.holdfast.storage.v1.OpKindR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x03 \x01(\fR\x05value\"]\n" +
+	"\x05value\x18\x03 \x01(\fR\x05value\"X\n" +
 	"\fWriteRequest\x12\x1d\n" +
 	"\n" +
-	"backend_id\x18\x01 \x01(\tR\tbackendId\x12.\n" +
-	"\x03ops\x18\x02 \x03(\v2\x1c.holdfast.storage.v1alpha.OpR\x03ops\"\x0f\n" +
+	"backend_id\x18\x01 \x01(\tR\tbackendId\x12)\n" +
+	"\x03ops\x18\x02 \x03(\v2\x17.holdfast.storage.v1.OpR\x03ops\"\x0f\n" +
 	"\rWriteResponse\"]\n" +
 	"\x05Guard\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\fR\aversion\x12\x12\n" +
 	"\x04prev\x18\x03 \x01(\fR\x04prev\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\"\x95\x01\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\"\x8b\x01\n" +
 	"\rCommitRequest\x12\x1d\n" +
 	"\n" +
-	"backend_id\x18\x01 \x01(\tR\tbackendId\x125\n" +
-	"\x05guard\x18\x02 \x01(\v2\x1f.holdfast.storage.v1alpha.GuardR\x05guard\x12.\n" +
-	"\x03ops\x18\x03 \x03(\v2\x1c.holdfast.storage.v1alpha.OpR\x03ops\"*\n" +
+	"backend_id\x18\x01 \x01(\tR\tbackendId\x120\n" +
+	"\x05guard\x18\x02 \x01(\v2\x1a.holdfast.storage.v1.GuardR\x05guard\x12)\n" +
+	"\x03ops\x18\x03 \x03(\v2\x17.holdfast.storage.v1.OpR\x03ops\"*\n" +
 	"\x0eCommitResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\fR\aversion\"S\n" +
 	"\fWatchRequest\x12\x1d\n" +
 	"\n" +
 	"backend_id\x18\x01 \x01(\tR\tbackendId\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x12\n" +
-	"\x04seen\x18\x03 \x01(\fR\x04seen\"C\n" +
-	"\rWatchResponse\x122\n" +
-	"\x04item\x18\x01 \x01(\v2\x1e.holdfast.storage.v1alpha.ItemR\x04item\"k\n" +
+	"\x04seen\x18\x03 \x01(\fR\x04seen\">\n" +
+	"\rWatchResponse\x12-\n" +
+	"\x04item\x18\x01 \x01(\v2\x19.holdfast.storage.v1.ItemR\x04item\"k\n" +
 	"\n" +
 	"ArmRequest\x12\x1d\n" +
 	"\n" +
@@ -1838,14 +1838,14 @@ const file_holdfast_storage_v1alpha_storage_proto_rawDesc = "" +
 	"\n" +
 	"backend_id\x18\x01 \x01(\tR\tbackendId\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\"\x10\n" +
-	"\x0eDisarmResponse\"\xfb\x01\n" +
-	"\x05Error\x127\n" +
-	"\x04code\x18\x01 \x01(\x0e2#.holdfast.storage.v1alpha.ErrorCodeR\x04code\x12;\n" +
-	"\aoutcome\x18\x02 \x01(\x0e2!.holdfast.storage.v1alpha.OutcomeR\aoutcome\x12 \n" +
+	"\x0eDisarmResponse\"\xec\x01\n" +
+	"\x05Error\x122\n" +
+	"\x04code\x18\x01 \x01(\x0e2\x1e.holdfast.storage.v1.ErrorCodeR\x04code\x126\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2\x1c.holdfast.storage.v1.OutcomeR\aoutcome\x12 \n" +
 	"\fhas_op_index\x18\x03 \x01(\bR\n" +
 	"hasOpIndex\x12\x19\n" +
-	"\bop_index\x18\x04 \x01(\x03R\aopIndex\x12?\n" +
-	"\ttoo_large\x18\x05 \x01(\v2\".holdfast.storage.v1alpha.TooLargeR\btooLarge\"\\\n" +
+	"\bop_index\x18\x04 \x01(\x03R\aopIndex\x12:\n" +
+	"\ttoo_large\x18\x05 \x01(\v2\x1d.holdfast.storage.v1.TooLargeR\btooLarge\"\\\n" +
 	"\bTooLarge\x12\x12\n" +
 	"\x04what\x18\x01 \x01(\tR\x04what\x12\x12\n" +
 	"\x04unit\x18\x02 \x01(\tR\x04unit\x12\x12\n" +
@@ -1866,105 +1866,105 @@ const file_holdfast_storage_v1alpha_storage_proto_rawDesc = "" +
 	"\x17ERROR_CODE_UNCONFIGURED\x10\a*;\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x17\n" +
-	"\x13OUTCOME_NOT_APPLIED\x10\x012\x82\x03\n" +
-	"\x06Plugin\x12a\n" +
-	"\bDescribe\x12).holdfast.storage.v1alpha.DescribeRequest\x1a*.holdfast.storage.v1alpha.DescribeResponse\x12d\n" +
-	"\tConfigure\x12*.holdfast.storage.v1alpha.ConfigureRequest\x1a+.holdfast.storage.v1alpha.ConfigureResponse\x12X\n" +
-	"\x05Close\x12&.holdfast.storage.v1alpha.CloseRequest\x1a'.holdfast.storage.v1alpha.CloseResponse\x12U\n" +
-	"\x04Ping\x12%.holdfast.storage.v1alpha.PingRequest\x1a&.holdfast.storage.v1alpha.PingResponse2\x8e\x02\n" +
-	"\aBackend\x12R\n" +
-	"\x03Get\x12$.holdfast.storage.v1alpha.GetRequest\x1a%.holdfast.storage.v1alpha.GetResponse\x12U\n" +
-	"\x04List\x12%.holdfast.storage.v1alpha.ListRequest\x1a&.holdfast.storage.v1alpha.ListResponse\x12X\n" +
-	"\x05Write\x12&.holdfast.storage.v1alpha.WriteRequest\x1a'.holdfast.storage.v1alpha.WriteResponse2\xc2\x01\n" +
-	"\tHABackend\x12[\n" +
-	"\x06Commit\x12'.holdfast.storage.v1alpha.CommitRequest\x1a(.holdfast.storage.v1alpha.CommitResponse\x12X\n" +
-	"\x05Watch\x12&.holdfast.storage.v1alpha.WatchRequest\x1a'.holdfast.storage.v1alpha.WatchResponse2\xbb\x01\n" +
-	"\bLastWill\x12R\n" +
-	"\x03Arm\x12$.holdfast.storage.v1alpha.ArmRequest\x1a%.holdfast.storage.v1alpha.ArmResponse\x12[\n" +
-	"\x06Disarm\x12'.holdfast.storage.v1alpha.DisarmRequest\x1a(.holdfast.storage.v1alpha.DisarmResponseBPZNgithub.com/holdfast/holdfast/sdk/proto/holdfast/storage/v1alpha;storagev1alphab\x06proto3"
+	"\x13OUTCOME_NOT_APPLIED\x10\x012\xda\x02\n" +
+	"\x06Plugin\x12W\n" +
+	"\bDescribe\x12$.holdfast.storage.v1.DescribeRequest\x1a%.holdfast.storage.v1.DescribeResponse\x12Z\n" +
+	"\tConfigure\x12%.holdfast.storage.v1.ConfigureRequest\x1a&.holdfast.storage.v1.ConfigureResponse\x12N\n" +
+	"\x05Close\x12!.holdfast.storage.v1.CloseRequest\x1a\".holdfast.storage.v1.CloseResponse\x12K\n" +
+	"\x04Ping\x12 .holdfast.storage.v1.PingRequest\x1a!.holdfast.storage.v1.PingResponse2\xf0\x01\n" +
+	"\aBackend\x12H\n" +
+	"\x03Get\x12\x1f.holdfast.storage.v1.GetRequest\x1a .holdfast.storage.v1.GetResponse\x12K\n" +
+	"\x04List\x12 .holdfast.storage.v1.ListRequest\x1a!.holdfast.storage.v1.ListResponse\x12N\n" +
+	"\x05Write\x12!.holdfast.storage.v1.WriteRequest\x1a\".holdfast.storage.v1.WriteResponse2\xae\x01\n" +
+	"\tHABackend\x12Q\n" +
+	"\x06Commit\x12\".holdfast.storage.v1.CommitRequest\x1a#.holdfast.storage.v1.CommitResponse\x12N\n" +
+	"\x05Watch\x12!.holdfast.storage.v1.WatchRequest\x1a\".holdfast.storage.v1.WatchResponse2\xa7\x01\n" +
+	"\bLastWill\x12H\n" +
+	"\x03Arm\x12\x1f.holdfast.storage.v1.ArmRequest\x1a .holdfast.storage.v1.ArmResponse\x12Q\n" +
+	"\x06Disarm\x12\".holdfast.storage.v1.DisarmRequest\x1a#.holdfast.storage.v1.DisarmResponseBFZDgithub.com/holdfast/holdfast/sdk/proto/holdfast/storage/v1;storagev1b\x06proto3"
 
 var (
-	file_holdfast_storage_v1alpha_storage_proto_rawDescOnce sync.Once
-	file_holdfast_storage_v1alpha_storage_proto_rawDescData []byte
+	file_holdfast_storage_v1_storage_proto_rawDescOnce sync.Once
+	file_holdfast_storage_v1_storage_proto_rawDescData []byte
 )
 
-func file_holdfast_storage_v1alpha_storage_proto_rawDescGZIP() []byte {
-	file_holdfast_storage_v1alpha_storage_proto_rawDescOnce.Do(func() {
-		file_holdfast_storage_v1alpha_storage_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_holdfast_storage_v1alpha_storage_proto_rawDesc), len(file_holdfast_storage_v1alpha_storage_proto_rawDesc)))
+func file_holdfast_storage_v1_storage_proto_rawDescGZIP() []byte {
+	file_holdfast_storage_v1_storage_proto_rawDescOnce.Do(func() {
+		file_holdfast_storage_v1_storage_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_holdfast_storage_v1_storage_proto_rawDesc), len(file_holdfast_storage_v1_storage_proto_rawDesc)))
 	})
-	return file_holdfast_storage_v1alpha_storage_proto_rawDescData
+	return file_holdfast_storage_v1_storage_proto_rawDescData
 }
 
-var file_holdfast_storage_v1alpha_storage_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_holdfast_storage_v1alpha_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
-var file_holdfast_storage_v1alpha_storage_proto_goTypes = []any{
-	(OpKind)(0),               // 0: holdfast.storage.v1alpha.OpKind
-	(ErrorCode)(0),            // 1: holdfast.storage.v1alpha.ErrorCode
-	(Outcome)(0),              // 2: holdfast.storage.v1alpha.Outcome
-	(*DescribeRequest)(nil),   // 3: holdfast.storage.v1alpha.DescribeRequest
-	(*DescribeResponse)(nil),  // 4: holdfast.storage.v1alpha.DescribeResponse
-	(*Option)(nil),            // 5: holdfast.storage.v1alpha.Option
-	(*ConfigureRequest)(nil),  // 6: holdfast.storage.v1alpha.ConfigureRequest
-	(*ConfigureResponse)(nil), // 7: holdfast.storage.v1alpha.ConfigureResponse
-	(*Limits)(nil),            // 8: holdfast.storage.v1alpha.Limits
-	(*CloseRequest)(nil),      // 9: holdfast.storage.v1alpha.CloseRequest
-	(*CloseResponse)(nil),     // 10: holdfast.storage.v1alpha.CloseResponse
-	(*PingRequest)(nil),       // 11: holdfast.storage.v1alpha.PingRequest
-	(*PingResponse)(nil),      // 12: holdfast.storage.v1alpha.PingResponse
-	(*Item)(nil),              // 13: holdfast.storage.v1alpha.Item
-	(*GetRequest)(nil),        // 14: holdfast.storage.v1alpha.GetRequest
-	(*GetResponse)(nil),       // 15: holdfast.storage.v1alpha.GetResponse
-	(*ListRequest)(nil),       // 16: holdfast.storage.v1alpha.ListRequest
-	(*ListResponse)(nil),      // 17: holdfast.storage.v1alpha.ListResponse
-	(*Op)(nil),                // 18: holdfast.storage.v1alpha.Op
-	(*WriteRequest)(nil),      // 19: holdfast.storage.v1alpha.WriteRequest
-	(*WriteResponse)(nil),     // 20: holdfast.storage.v1alpha.WriteResponse
-	(*Guard)(nil),             // 21: holdfast.storage.v1alpha.Guard
-	(*CommitRequest)(nil),     // 22: holdfast.storage.v1alpha.CommitRequest
-	(*CommitResponse)(nil),    // 23: holdfast.storage.v1alpha.CommitResponse
-	(*WatchRequest)(nil),      // 24: holdfast.storage.v1alpha.WatchRequest
-	(*WatchResponse)(nil),     // 25: holdfast.storage.v1alpha.WatchResponse
-	(*ArmRequest)(nil),        // 26: holdfast.storage.v1alpha.ArmRequest
-	(*ArmResponse)(nil),       // 27: holdfast.storage.v1alpha.ArmResponse
-	(*DisarmRequest)(nil),     // 28: holdfast.storage.v1alpha.DisarmRequest
-	(*DisarmResponse)(nil),    // 29: holdfast.storage.v1alpha.DisarmResponse
-	(*Error)(nil),             // 30: holdfast.storage.v1alpha.Error
-	(*TooLarge)(nil),          // 31: holdfast.storage.v1alpha.TooLarge
+var file_holdfast_storage_v1_storage_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_holdfast_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_holdfast_storage_v1_storage_proto_goTypes = []any{
+	(OpKind)(0),               // 0: holdfast.storage.v1.OpKind
+	(ErrorCode)(0),            // 1: holdfast.storage.v1.ErrorCode
+	(Outcome)(0),              // 2: holdfast.storage.v1.Outcome
+	(*DescribeRequest)(nil),   // 3: holdfast.storage.v1.DescribeRequest
+	(*DescribeResponse)(nil),  // 4: holdfast.storage.v1.DescribeResponse
+	(*Option)(nil),            // 5: holdfast.storage.v1.Option
+	(*ConfigureRequest)(nil),  // 6: holdfast.storage.v1.ConfigureRequest
+	(*ConfigureResponse)(nil), // 7: holdfast.storage.v1.ConfigureResponse
+	(*Limits)(nil),            // 8: holdfast.storage.v1.Limits
+	(*CloseRequest)(nil),      // 9: holdfast.storage.v1.CloseRequest
+	(*CloseResponse)(nil),     // 10: holdfast.storage.v1.CloseResponse
+	(*PingRequest)(nil),       // 11: holdfast.storage.v1.PingRequest
+	(*PingResponse)(nil),      // 12: holdfast.storage.v1.PingResponse
+	(*Item)(nil),              // 13: holdfast.storage.v1.Item
+	(*GetRequest)(nil),        // 14: holdfast.storage.v1.GetRequest
+	(*GetResponse)(nil),       // 15: holdfast.storage.v1.GetResponse
+	(*ListRequest)(nil),       // 16: holdfast.storage.v1.ListRequest
+	(*ListResponse)(nil),      // 17: holdfast.storage.v1.ListResponse
+	(*Op)(nil),                // 18: holdfast.storage.v1.Op
+	(*WriteRequest)(nil),      // 19: holdfast.storage.v1.WriteRequest
+	(*WriteResponse)(nil),     // 20: holdfast.storage.v1.WriteResponse
+	(*Guard)(nil),             // 21: holdfast.storage.v1.Guard
+	(*CommitRequest)(nil),     // 22: holdfast.storage.v1.CommitRequest
+	(*CommitResponse)(nil),    // 23: holdfast.storage.v1.CommitResponse
+	(*WatchRequest)(nil),      // 24: holdfast.storage.v1.WatchRequest
+	(*WatchResponse)(nil),     // 25: holdfast.storage.v1.WatchResponse
+	(*ArmRequest)(nil),        // 26: holdfast.storage.v1.ArmRequest
+	(*ArmResponse)(nil),       // 27: holdfast.storage.v1.ArmResponse
+	(*DisarmRequest)(nil),     // 28: holdfast.storage.v1.DisarmRequest
+	(*DisarmResponse)(nil),    // 29: holdfast.storage.v1.DisarmResponse
+	(*Error)(nil),             // 30: holdfast.storage.v1.Error
+	(*TooLarge)(nil),          // 31: holdfast.storage.v1.TooLarge
 }
-var file_holdfast_storage_v1alpha_storage_proto_depIdxs = []int32{
-	5,  // 0: holdfast.storage.v1alpha.DescribeResponse.options:type_name -> holdfast.storage.v1alpha.Option
-	8,  // 1: holdfast.storage.v1alpha.ConfigureResponse.limits:type_name -> holdfast.storage.v1alpha.Limits
-	13, // 2: holdfast.storage.v1alpha.GetResponse.item:type_name -> holdfast.storage.v1alpha.Item
-	0,  // 3: holdfast.storage.v1alpha.Op.kind:type_name -> holdfast.storage.v1alpha.OpKind
-	18, // 4: holdfast.storage.v1alpha.WriteRequest.ops:type_name -> holdfast.storage.v1alpha.Op
-	21, // 5: holdfast.storage.v1alpha.CommitRequest.guard:type_name -> holdfast.storage.v1alpha.Guard
-	18, // 6: holdfast.storage.v1alpha.CommitRequest.ops:type_name -> holdfast.storage.v1alpha.Op
-	13, // 7: holdfast.storage.v1alpha.WatchResponse.item:type_name -> holdfast.storage.v1alpha.Item
-	1,  // 8: holdfast.storage.v1alpha.Error.code:type_name -> holdfast.storage.v1alpha.ErrorCode
-	2,  // 9: holdfast.storage.v1alpha.Error.outcome:type_name -> holdfast.storage.v1alpha.Outcome
-	31, // 10: holdfast.storage.v1alpha.Error.too_large:type_name -> holdfast.storage.v1alpha.TooLarge
-	3,  // 11: holdfast.storage.v1alpha.Plugin.Describe:input_type -> holdfast.storage.v1alpha.DescribeRequest
-	6,  // 12: holdfast.storage.v1alpha.Plugin.Configure:input_type -> holdfast.storage.v1alpha.ConfigureRequest
-	9,  // 13: holdfast.storage.v1alpha.Plugin.Close:input_type -> holdfast.storage.v1alpha.CloseRequest
-	11, // 14: holdfast.storage.v1alpha.Plugin.Ping:input_type -> holdfast.storage.v1alpha.PingRequest
-	14, // 15: holdfast.storage.v1alpha.Backend.Get:input_type -> holdfast.storage.v1alpha.GetRequest
-	16, // 16: holdfast.storage.v1alpha.Backend.List:input_type -> holdfast.storage.v1alpha.ListRequest
-	19, // 17: holdfast.storage.v1alpha.Backend.Write:input_type -> holdfast.storage.v1alpha.WriteRequest
-	22, // 18: holdfast.storage.v1alpha.HABackend.Commit:input_type -> holdfast.storage.v1alpha.CommitRequest
-	24, // 19: holdfast.storage.v1alpha.HABackend.Watch:input_type -> holdfast.storage.v1alpha.WatchRequest
-	26, // 20: holdfast.storage.v1alpha.LastWill.Arm:input_type -> holdfast.storage.v1alpha.ArmRequest
-	28, // 21: holdfast.storage.v1alpha.LastWill.Disarm:input_type -> holdfast.storage.v1alpha.DisarmRequest
-	4,  // 22: holdfast.storage.v1alpha.Plugin.Describe:output_type -> holdfast.storage.v1alpha.DescribeResponse
-	7,  // 23: holdfast.storage.v1alpha.Plugin.Configure:output_type -> holdfast.storage.v1alpha.ConfigureResponse
-	10, // 24: holdfast.storage.v1alpha.Plugin.Close:output_type -> holdfast.storage.v1alpha.CloseResponse
-	12, // 25: holdfast.storage.v1alpha.Plugin.Ping:output_type -> holdfast.storage.v1alpha.PingResponse
-	15, // 26: holdfast.storage.v1alpha.Backend.Get:output_type -> holdfast.storage.v1alpha.GetResponse
-	17, // 27: holdfast.storage.v1alpha.Backend.List:output_type -> holdfast.storage.v1alpha.ListResponse
-	20, // 28: holdfast.storage.v1alpha.Backend.Write:output_type -> holdfast.storage.v1alpha.WriteResponse
-	23, // 29: holdfast.storage.v1alpha.HABackend.Commit:output_type -> holdfast.storage.v1alpha.CommitResponse
-	25, // 30: holdfast.storage.v1alpha.HABackend.Watch:output_type -> holdfast.storage.v1alpha.WatchResponse
-	27, // 31: holdfast.storage.v1alpha.LastWill.Arm:output_type -> holdfast.storage.v1alpha.ArmResponse
-	29, // 32: holdfast.storage.v1alpha.LastWill.Disarm:output_type -> holdfast.storage.v1alpha.DisarmResponse
+var file_holdfast_storage_v1_storage_proto_depIdxs = []int32{
+	5,  // 0: holdfast.storage.v1.DescribeResponse.options:type_name -> holdfast.storage.v1.Option
+	8,  // 1: holdfast.storage.v1.ConfigureResponse.limits:type_name -> holdfast.storage.v1.Limits
+	13, // 2: holdfast.storage.v1.GetResponse.item:type_name -> holdfast.storage.v1.Item
+	0,  // 3: holdfast.storage.v1.Op.kind:type_name -> holdfast.storage.v1.OpKind
+	18, // 4: holdfast.storage.v1.WriteRequest.ops:type_name -> holdfast.storage.v1.Op
+	21, // 5: holdfast.storage.v1.CommitRequest.guard:type_name -> holdfast.storage.v1.Guard
+	18, // 6: holdfast.storage.v1.CommitRequest.ops:type_name -> holdfast.storage.v1.Op
+	13, // 7: holdfast.storage.v1.WatchResponse.item:type_name -> holdfast.storage.v1.Item
+	1,  // 8: holdfast.storage.v1.Error.code:type_name -> holdfast.storage.v1.ErrorCode
+	2,  // 9: holdfast.storage.v1.Error.outcome:type_name -> holdfast.storage.v1.Outcome
+	31, // 10: holdfast.storage.v1.Error.too_large:type_name -> holdfast.storage.v1.TooLarge
+	3,  // 11: holdfast.storage.v1.Plugin.Describe:input_type -> holdfast.storage.v1.DescribeRequest
+	6,  // 12: holdfast.storage.v1.Plugin.Configure:input_type -> holdfast.storage.v1.ConfigureRequest
+	9,  // 13: holdfast.storage.v1.Plugin.Close:input_type -> holdfast.storage.v1.CloseRequest
+	11, // 14: holdfast.storage.v1.Plugin.Ping:input_type -> holdfast.storage.v1.PingRequest
+	14, // 15: holdfast.storage.v1.Backend.Get:input_type -> holdfast.storage.v1.GetRequest
+	16, // 16: holdfast.storage.v1.Backend.List:input_type -> holdfast.storage.v1.ListRequest
+	19, // 17: holdfast.storage.v1.Backend.Write:input_type -> holdfast.storage.v1.WriteRequest
+	22, // 18: holdfast.storage.v1.HABackend.Commit:input_type -> holdfast.storage.v1.CommitRequest
+	24, // 19: holdfast.storage.v1.HABackend.Watch:input_type -> holdfast.storage.v1.WatchRequest
+	26, // 20: holdfast.storage.v1.LastWill.Arm:input_type -> holdfast.storage.v1.ArmRequest
+	28, // 21: holdfast.storage.v1.LastWill.Disarm:input_type -> holdfast.storage.v1.DisarmRequest
+	4,  // 22: holdfast.storage.v1.Plugin.Describe:output_type -> holdfast.storage.v1.DescribeResponse
+	7,  // 23: holdfast.storage.v1.Plugin.Configure:output_type -> holdfast.storage.v1.ConfigureResponse
+	10, // 24: holdfast.storage.v1.Plugin.Close:output_type -> holdfast.storage.v1.CloseResponse
+	12, // 25: holdfast.storage.v1.Plugin.Ping:output_type -> holdfast.storage.v1.PingResponse
+	15, // 26: holdfast.storage.v1.Backend.Get:output_type -> holdfast.storage.v1.GetResponse
+	17, // 27: holdfast.storage.v1.Backend.List:output_type -> holdfast.storage.v1.ListResponse
+	20, // 28: holdfast.storage.v1.Backend.Write:output_type -> holdfast.storage.v1.WriteResponse
+	23, // 29: holdfast.storage.v1.HABackend.Commit:output_type -> holdfast.storage.v1.CommitResponse
+	25, // 30: holdfast.storage.v1.HABackend.Watch:output_type -> holdfast.storage.v1.WatchResponse
+	27, // 31: holdfast.storage.v1.LastWill.Arm:output_type -> holdfast.storage.v1.ArmResponse
+	29, // 32: holdfast.storage.v1.LastWill.Disarm:output_type -> holdfast.storage.v1.DisarmResponse
 	22, // [22:33] is the sub-list for method output_type
 	11, // [11:22] is the sub-list for method input_type
 	11, // [11:11] is the sub-list for extension type_name
@@ -1972,27 +1972,27 @@ var file_holdfast_storage_v1alpha_storage_proto_depIdxs = []int32{
 	0,  // [0:11] is the sub-list for field type_name
 }
 
-func init() { file_holdfast_storage_v1alpha_storage_proto_init() }
-func file_holdfast_storage_v1alpha_storage_proto_init() {
-	if File_holdfast_storage_v1alpha_storage_proto != nil {
+func init() { file_holdfast_storage_v1_storage_proto_init() }
+func file_holdfast_storage_v1_storage_proto_init() {
+	if File_holdfast_storage_v1_storage_proto != nil {
 		return
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_storage_v1alpha_storage_proto_rawDesc), len(file_holdfast_storage_v1alpha_storage_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_storage_v1_storage_proto_rawDesc), len(file_holdfast_storage_v1_storage_proto_rawDesc)),
 			NumEnums:      3,
 			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   4,
 		},
-		GoTypes:           file_holdfast_storage_v1alpha_storage_proto_goTypes,
-		DependencyIndexes: file_holdfast_storage_v1alpha_storage_proto_depIdxs,
-		EnumInfos:         file_holdfast_storage_v1alpha_storage_proto_enumTypes,
-		MessageInfos:      file_holdfast_storage_v1alpha_storage_proto_msgTypes,
+		GoTypes:           file_holdfast_storage_v1_storage_proto_goTypes,
+		DependencyIndexes: file_holdfast_storage_v1_storage_proto_depIdxs,
+		EnumInfos:         file_holdfast_storage_v1_storage_proto_enumTypes,
+		MessageInfos:      file_holdfast_storage_v1_storage_proto_msgTypes,
 	}.Build()
-	File_holdfast_storage_v1alpha_storage_proto = out.File
-	file_holdfast_storage_v1alpha_storage_proto_goTypes = nil
-	file_holdfast_storage_v1alpha_storage_proto_depIdxs = nil
+	File_holdfast_storage_v1_storage_proto = out.File
+	file_holdfast_storage_v1_storage_proto_goTypes = nil
+	file_holdfast_storage_v1_storage_proto_depIdxs = nil
 }

@@ -14,9 +14,9 @@
 // versions:
 // - protoc-gen-go-grpc v1.6.2
 // - protoc             (unknown)
-// source: holdfast/storage/v1alpha/storage.proto
+// source: holdfast/storage/v1/storage.proto
 
-package storagev1alpha
+package storagev1
 
 import (
 	context "context"
@@ -31,10 +31,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Plugin_Describe_FullMethodName  = "/holdfast.storage.v1alpha.Plugin/Describe"
-	Plugin_Configure_FullMethodName = "/holdfast.storage.v1alpha.Plugin/Configure"
-	Plugin_Close_FullMethodName     = "/holdfast.storage.v1alpha.Plugin/Close"
-	Plugin_Ping_FullMethodName      = "/holdfast.storage.v1alpha.Plugin/Ping"
+	Plugin_Describe_FullMethodName  = "/holdfast.storage.v1.Plugin/Describe"
+	Plugin_Configure_FullMethodName = "/holdfast.storage.v1.Plugin/Configure"
+	Plugin_Close_FullMethodName     = "/holdfast.storage.v1.Plugin/Close"
+	Plugin_Ping_FullMethodName      = "/holdfast.storage.v1.Plugin/Ping"
 )
 
 // PluginClient is the client API for Plugin service.
@@ -234,7 +234,7 @@ func _Plugin_Ping_Handler(srv interface{}, ctx context.Context, dec func(interfa
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var Plugin_ServiceDesc = grpc.ServiceDesc{
-	ServiceName: "holdfast.storage.v1alpha.Plugin",
+	ServiceName: "holdfast.storage.v1.Plugin",
 	HandlerType: (*PluginServer)(nil),
 	Methods: []grpc.MethodDesc{
 		{
@@ -255,13 +255,13 @@ var Plugin_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
-	Metadata: "holdfast/storage/v1alpha/storage.proto",
+	Metadata: "holdfast/storage/v1/storage.proto",
 }
 
 const (
-	Backend_Get_FullMethodName   = "/holdfast.storage.v1alpha.Backend/Get"
-	Backend_List_FullMethodName  = "/holdfast.storage.v1alpha.Backend/List"
-	Backend_Write_FullMethodName = "/holdfast.storage.v1alpha.Backend/Write"
+	Backend_Get_FullMethodName   = "/holdfast.storage.v1.Backend/Get"
+	Backend_List_FullMethodName  = "/holdfast.storage.v1.Backend/List"
+	Backend_Write_FullMethodName = "/holdfast.storage.v1.Backend/Write"
 )
 
 // BackendClient is the client API for Backend service.
@@ -420,7 +420,7 @@ func _Backend_Write_Handler(srv interface{}, ctx context.Context, dec func(inter
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var Backend_ServiceDesc = grpc.ServiceDesc{
-	ServiceName: "holdfast.storage.v1alpha.Backend",
+	ServiceName: "holdfast.storage.v1.Backend",
 	HandlerType: (*BackendServer)(nil),
 	Methods: []grpc.MethodDesc{
 		{
@@ -437,12 +437,12 @@ var Backend_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
-	Metadata: "holdfast/storage/v1alpha/storage.proto",
+	Metadata: "holdfast/storage/v1/storage.proto",
 }
 
 const (
-	HABackend_Commit_FullMethodName = "/holdfast.storage.v1alpha.HABackend/Commit"
-	HABackend_Watch_FullMethodName  = "/holdfast.storage.v1alpha.HABackend/Watch"
+	HABackend_Commit_FullMethodName = "/holdfast.storage.v1.HABackend/Commit"
+	HABackend_Watch_FullMethodName  = "/holdfast.storage.v1.HABackend/Watch"
 )
 
 // HABackendClient is the client API for HABackend service.
@@ -570,7 +570,7 @@ func _HABackend_Watch_Handler(srv interface{}, ctx context.Context, dec func(int
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var HABackend_ServiceDesc = grpc.ServiceDesc{
-	ServiceName: "holdfast.storage.v1alpha.HABackend",
+	ServiceName: "holdfast.storage.v1.HABackend",
 	HandlerType: (*HABackendServer)(nil),
 	Methods: []grpc.MethodDesc{
 		{
@@ -583,12 +583,12 @@ var HABackend_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
-	Metadata: "holdfast/storage/v1alpha/storage.proto",
+	Metadata: "holdfast/storage/v1/storage.proto",
 }
 
 const (
-	LastWill_Arm_FullMethodName    = "/holdfast.storage.v1alpha.LastWill/Arm"
-	LastWill_Disarm_FullMethodName = "/holdfast.storage.v1alpha.LastWill/Disarm"
+	LastWill_Arm_FullMethodName    = "/holdfast.storage.v1.LastWill/Arm"
+	LastWill_Disarm_FullMethodName = "/holdfast.storage.v1.LastWill/Disarm"
 )
 
 // LastWillClient is the client API for LastWill service.
@@ -738,7 +738,7 @@ func _LastWill_Disarm_Handler(srv interface{}, ctx context.Context, dec func(int
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var LastWill_ServiceDesc = grpc.ServiceDesc{
-	ServiceName: "holdfast.storage.v1alpha.LastWill",
+	ServiceName: "holdfast.storage.v1.LastWill",
 	HandlerType: (*LastWillServer)(nil),
 	Methods: []grpc.MethodDesc{
 		{
@@ -751,5 +751,5 @@ var LastWill_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
-	Metadata: "holdfast/storage/v1alpha/storage.proto",
+	Metadata: "holdfast/storage/v1/storage.proto",
 }
