@@ -23,13 +23,16 @@ var built struct { //nolint:gochecknoglobals // written once by Main, before any
 
 // Main is the TestMain of a package that uses Binaries: it removes what was built. The
 // programs are built with the build tags.
-func Main(m *testing.M, tags ...string) {
+func Main(m *testing.M, tags ...string) { os.Exit(Run(m, tags...)) }
+
+// Run is Main for a package that has something to remove itself; it returns the exit code.
+func Run(m *testing.M, tags ...string) int {
 	built.tags = strings.Join(tags, ",")
 	code := m.Run()
 	if built.dir != "" {
 		_ = os.RemoveAll(built.dir)
 	}
-	os.Exit(code)
+	return code
 }
 
 // Root returns the top of the repository.

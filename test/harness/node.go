@@ -43,6 +43,7 @@ type Spec struct {
 	Config  string   // more of the configuration, in HCL
 	Env     []string // NAME=value; the node gets nothing of the test's environment
 	Program string   // see Node
+	Plugins string   // the plugin directory; empty: the one of Binaries
 	// Advertise returns the addresses, host:port, at which others reach the node, given
 	// those at which it listens for clients and for other nodes; nil: the same.
 	Advertise func(api, cluster string) (apiAddr, clusterAddr string)
@@ -90,7 +91,7 @@ listener "tcp" {
 %s
 %s
 %s
-`, filepath.Join(Binaries(t), "plugins"), clusterAddr, n.Address, cluster, pluginStanzas(), spec.Storage, spec.Config)
+`, cmp.Or(spec.Plugins, filepath.Join(Binaries(t), "plugins")), clusterAddr, n.Address, cluster, pluginStanzas(), spec.Storage, spec.Config)
 	if err := os.WriteFile(n.ConfigPath, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
