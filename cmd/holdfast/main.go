@@ -13,6 +13,7 @@ import (
 	hcli "github.com/hashicorp/cli"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/cli"
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/pluginshell"
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/plugintest"
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/server"
 )
@@ -43,6 +44,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	maps.Copy(commands, plugintest.Commands(ctx, plugintest.Env{
 		Stdin: stdin, Stdout: stdout, Stderr: stderr, Version: version,
 	}))
+	maps.Copy(commands, pluginshell.Commands(ctx, pluginshell.Env{Stdin: stdin, Stdout: stdout, Stderr: stderr}))
 	dispatcher := &hcli.CLI{
 		Name:        "holdfast",
 		Version:     "Holdfast " + version,
