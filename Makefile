@@ -50,10 +50,11 @@ vet:
 	go vet ./...
 	go vet -tags faultclock,holdfast_previous ./...
 
-generate: tools-proto ## Go code from the .proto files
+generate: tools-proto ## Go code from the .proto files, docs/plugins/ from the plugins
 	PATH="$(TOOLS):$$PATH" buf generate
+	scripts/generate-docs .
 
-generate-check: tools-proto ## the generated code is what the .proto files say
+generate-check: tools-proto ## what is generated is what its sources say
 	@scripts/generate-check
 
 tidy-check:

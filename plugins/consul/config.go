@@ -15,14 +15,14 @@ import (
 // Config is the storage stanza. The names are those of Vault's Consul storage, so
 // that its configuration files work.
 type Config struct {
-	Address       string        `config:"address" desc:"host:port, http(s) URL or unix:// socket of the Consul agent"`
+	Address       string        `config:"address" desc:"host:port, URL without a path, or unix:///socket of the Consul agent"`
 	Scheme        string        `config:"scheme" desc:"http or https, where address does not say"`
-	Path          string        `config:"path" desc:"where in the KV store the data lives"`
+	Path          string        `config:"path" desc:"where in the KV store the data lives; a cluster needs one of its own"`
 	Token         string        `config:"token" desc:"ACL token with policy write for key_prefix <path>" secret:"true"`
 	MaxParallel   int           `config:"max_parallel" desc:"most reads sent to Consul at a time"`
 	Timeout       time.Duration `config:"timeout" desc:"most time for one request"`
 	TxnMaxOps     int           `config:"txn_max_ops" desc:"operations the servers take in one transaction; 64 before Consul 1.14"`
-	MaxDirectory  int           `config:"max_directory" desc:"most names in a directory that can be listed; Consul lists a directory as a whole"`
+	MaxDirectory  int           `config:"max_directory" desc:"most names in a directory that can be listed, at least 1000; Consul lists a directory as a whole"`
 	TLSCAFile     string        `config:"tls_ca_file" desc:"PEM file of the CAs to trust instead of the system's"`
 	TLSCertFile   string        `config:"tls_cert_file" desc:"PEM file of the client certificate"`
 	TLSKeyFile    string        `config:"tls_key_file" desc:"PEM file of the client certificate's key"`

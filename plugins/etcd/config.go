@@ -15,12 +15,12 @@ type Config struct {
 	Address          []string      `config:"address" desc:"URLs of the members, the nearest first; http://127.0.0.1:2379 if nothing else says"`
 	DiscoverySRV     string        `config:"discovery_srv" desc:"domain whose SRV records name the members, where address does not"`
 	DiscoverySRVName string        `config:"discovery_srv_name" desc:"ending of the service's name in those records"`
-	Sync             bool          `config:"sync" desc:"ask the cluster for members that are not listed"`
-	Path             string        `config:"path" desc:"what every key begins with"`
-	Username         string        `config:"username" desc:"etcd user"`
+	Sync             bool          `config:"sync" desc:"ask the cluster, at the start, for members that are not listed"`
+	Path             string        `config:"path" desc:"what every key begins with; a cluster needs one of its own"`
+	Username         string        `config:"username" desc:"user whose role has readwrite on the prefix path"`
 	Password         string        `config:"password" desc:"etcd user's password" secret:"true"`
 	RequestTimeout   time.Duration `config:"request_timeout" desc:"most time for one request"`
-	MaxReceiveSize   int           `config:"max_receive_size" desc:"largest answer to accept, in bytes"`
+	MaxReceiveSize   int           `config:"max_receive_size" desc:"largest answer to accept, in bytes, at least 4194304"`
 	MaxTxnOps        int           `config:"max_txn_ops" desc:"operations the servers take in one transaction (their --max-txn-ops)"`
 	HistoryRetention time.Duration `config:"history_retention" desc:"age at which the active node drops the store's history; 0 leaves that to etcd"`
 	TLSCAFile        string        `config:"tls_ca_file" desc:"PEM file of the CAs to trust instead of the system's"`

@@ -26,7 +26,7 @@ const (
 type Config struct {
 	Name         string        `config:"name" desc:"servers whose plugin is one process share the data of one name"`
 	Latency      time.Duration `config:"latency" desc:"time that every call takes longer, to imitate a store across a network"`
-	MaxValueSize int           `config:"max_value_size" desc:"largest value in bytes"`
+	MaxValueSize int           `config:"max_value_size" desc:"largest value in bytes, 16384 to 2097152"`
 	FaultRate    int           `config:"fault_rate" desc:"of 1,000 calls, how many fail, to test what relies on the store"`
 	FaultKinds   []string      `config:"fault_kinds" desc:"how calls fail: refused (nothing happened, and the error says so), before (nothing happened), after (it happened, the answer is lost)"`
 	FaultSeed    uint64        `config:"fault_seed" desc:"number that decides which calls fail"`

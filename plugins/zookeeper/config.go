@@ -17,20 +17,20 @@ import (
 // its configuration files work, and some of our own.
 type Config struct {
 	Address        []string      `config:"address" desc:"host:port of the servers, with commas"`
-	Path           string        `config:"path" desc:"node below which the data lives; created if missing"`
+	Path           string        `config:"path" desc:"node below which the data lives; a cluster needs one of its own; created if missing"`
 	AuthInfo       string        `config:"auth_info" desc:"scheme:credentials to log in with, for example digest:user:password" secret:"true"`
 	ZnodeOwner     string        `config:"znode_owner" desc:"scheme:id that owns the nodes; by default the user of auth_info, else world:anyone"`
 	SessionTimeout time.Duration `config:"session_timeout" desc:"a server that is silent for a third of this is left for another"`
 	Timeout        time.Duration `config:"timeout" desc:"most time for one call"`
-	JuteMaxBuffer  int           `config:"jute_maxbuffer" desc:"jute.maxbuffer of the servers, in bytes: their longest request"`
-	MaxDirectory   int           `config:"max_directory" desc:"most names in one directory; ZooKeeper lists a directory as a whole"`
-	RecordRotation int           `config:"record_rotation" desc:"commits on one record after which it moves to a new node"`
+	JuteMaxBuffer  int           `config:"jute_maxbuffer" desc:"jute.maxbuffer of the servers, in bytes: their longest request; at least 131072"`
+	MaxDirectory   int           `config:"max_directory" desc:"most names in one directory, at least 1000; ZooKeeper lists a directory as a whole"`
+	RecordRotation int           `config:"record_rotation" desc:"commits on one record after which it moves to a new node; for tests"`
 	TLSConfig
 }
 
 // TLSConfig are the options about TLS. The servers need a secureClientPort for it.
 type TLSConfig struct {
-	Enabled    bool   `config:"tls_enabled" desc:"connect with TLS"`
+	Enabled    bool   `config:"tls_enabled" desc:"connect with TLS, to the servers' secureClientPort"`
 	CAFile     string `config:"tls_ca_file" desc:"PEM file of the CAs to trust instead of the system's"`
 	CertFile   string `config:"tls_cert_file" desc:"PEM file of the client certificate"`
 	KeyFile    string `config:"tls_key_file" desc:"PEM file of the client certificate's key"`
