@@ -3,8 +3,12 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/holdfast/holdfast/host/spelling"
 )
 
 // rule says what becomes of one key of a stanza that is read into a T.
@@ -100,38 +104,9 @@ func apply[T any](l *loader, stanza string, o *object, rules map[string]rule[T],
 
 // unknownKey names the known key that the unknown one is nearest to, if any is near.
 func unknownKey[T any](key string, rules map[string]rule[T]) error {
-	if len(key) > 64 {
-		return errors.New("unknown key") // longer than any
-	}
-	best, nearest := 1+len(key)/3, ""
-	for known := range rules {
-		if d := distance(strings.ToLower(key), known); d < best || d == best && known < nearest {
-			best, nearest = d, known
-		}
-	}
-	if nearest == "" {
+	near, ok := spelling.Nearest(strings.ToLower(key), slices.Collect(maps.Keys(rules)))
+	if !ok {
 		return errors.New("unknown key")
 	}
-	return fmt.Errorf("unknown key; did you mean %s?", nearest)
-}
-
-// distance is how many bytes must be inserted, deleted or replaced to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return fmt.Errorf("unknown key; did you mean %s?", near)
 }
