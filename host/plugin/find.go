@@ -1,12 +1,8 @@
 package plugin
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,6 +20,8 @@ type program struct {
 	// image is the open file whose bytes were hashed, when it is to be executed by
 	// descriptor; nil means execute path. Whoever has the program closes it.
 	image *os.File
+	// pinnedBy is what it was held to: PinnedByConfig, PinnedByLock, or empty.
+	pinnedBy string
 }
 
 func (p program) close() {
@@ -50,28 +48,42 @@ func List(dir string) ([]string, error) {
 	return types, nil
 }
 
-// find returns the program of spec once it is safe to execute.
+// find returns the program of spec once it is safe to execute, and what it is pinned to if it
+// is pinned.
 func find(spec Spec) (program, error) {
-	path, err := locate(spec)
+	c, err := lookAt(spec)
 	if err != nil {
 		return program{}, err
+	}
+	want, err := pinOf(spec, c)
+	if err != nil || want == nil {
+		return program{path: c.path}, err
+	}
+	image, err := openPinned(c, want)
+	return program{path: c.path, image: image, pinnedBy: want.by}, err
+}
+
+// candidate is a program that nobody else may replace.
+type candidate struct {
+	dir, path string      // as the operator knows them
+	info      fs.FileInfo // of the file, behind all links
+}
+
+// lookAt checks everything about the program of spec but its bytes.
+func lookAt(spec Spec) (candidate, error) {
+	path, err := locate(spec)
+	if err != nil {
+		return candidate{}, err
 	}
 	dir := filepath.Dir(path)
 	if spec.Command == "" || !filepath.IsAbs(spec.Command) {
 		dir = filepath.Clean(spec.Directory)
 	}
 	if err := checkDirectory(dir); err != nil {
-		return program{}, err
+		return candidate{}, err
 	}
 	info, err := checkProgram(spec, dir, path)
-	if err != nil {
-		return program{}, err
-	}
-	if spec.SHA256 == "" {
-		return program{path: path}, nil
-	}
-	image, err := openPinned(path, info, spec.SHA256)
-	return program{path: path, image: image}, err
+	return candidate{dir: dir, path: path, info: info}, err
 }
 
 // locate returns the absolute path that spec means, without looking at the file.
@@ -173,52 +185,3 @@ func holds(dir string) string {
 	}
 	return fmt.Sprintf("%s holds storage plugins for: %s", dir, strings.Join(types, ", "))
 }
-
-// openPinned compares the file at path, already looked at as info, with the pin. It
-// returns the open file if that is what must be executed: a native program then
-// runs the very bytes that were hashed. A script is executed by path, for its interpreter
-// opens it by name anyway.
-func openPinned(path string, info fs.FileInfo, pin string) (*os.File, error) {
-	want, err := hex.DecodeString(pin)
-	if err != nil || len(want) != sha256.Size {
-		return nil, fmt.Errorf("pin of plugin %s is not a sha256: want %d hex digits", path, 2*sha256.Size)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read plugin to check its sha256: %w", err)
-	}
-	keep, err := checkPinned(file, info, want)
-	if err != nil {
-		err = fmt.Errorf("check sha256 of plugin %s: %w", path, err)
-	}
-	if !keep || err != nil {
-		_ = file.Close() // opened for reading
-		return nil, err
-	}
-	return file, nil
-}
-
-// checkPinned reports whether file is to be executed by descriptor.
-func checkPinned(file *os.File, info fs.FileInfo, want []byte) (byDescriptor bool, err error) {
-	now, err := file.Stat()
-	if err != nil {
-		return false, err
-	}
-	if !os.SameFile(now, info) {
-		return false, errors.New("the file was replaced during the check")
-	}
-	hash := sha256.New()
-	if _, err := io.Copy(hash, file); err != nil {
-		return false, err
-	}
-	if got := hash.Sum(nil); !bytes.Equal(got, want) {
-		return false, fmt.Errorf("it is %x, pinned is %x: install the pinned program or change the pin", got, want)
-	}
-	magic := make([]byte, len(elfMagic))
-	if _, err := file.ReadAt(magic, 0); err != nil && !errors.Is(err, io.EOF) {
-		return false, err
-	}
-	return executesDescriptors && string(magic) == elfMagic, nil
-}
-
-const elfMagic = "\x7fELF"

@@ -25,7 +25,7 @@ const explainWait = 250 * time.Millisecond
 
 // process is a plugin that we started. It is a peer.
 type process struct {
-	path    string
+	program program
 	runner  *processRunner
 	client  *goplugin.Client
 	sockets *socketDir
@@ -44,7 +44,7 @@ func launch(ctx context.Context, spec Spec, log hclog.Logger) (*process, error) 
 	if err != nil {
 		return nil, fmt.Errorf("start plugin: %w", err)
 	}
-	p := &process{path: prog.path, runner: newProcessRunner(spec, prog, log), sockets: sockets}
+	p := &process{program: prog, runner: newProcessRunner(spec, prog, log), sockets: sockets}
 	p.client = goplugin.NewClient(p.clientConfig(ctx, spec, log))
 	if err := p.start(ctx); err != nil {
 		p.stop(0)
@@ -52,6 +52,21 @@ func launch(ctx context.Context, spec Spec, log hclog.Logger) (*process, error) 
 	}
 	log.Info("plugin started", "path", prog.path, "pid", p.runner.ID())
 	return p, nil
+}
+
+// reportTrust says in the log how far the operator's choice of program is enforced.
+func (p *process) reportTrust(log hclog.Logger) {
+	switch {
+	case p.program.pinnedBy == "":
+		log.Info("plugin is not pinned: the server runs whatever program is there when it starts one; "+
+			"pin it with sha256 in its plugin stanza or with holdfast plugin verify -write", "path", p.program.path)
+	case p.program.image == nil:
+		log.Warn("plugin is pinned and executed by name, as scripts are: its sha256 covers its own file, "+
+			"as it was just before the start, and neither the interpreter nor what it loads",
+			"path", p.program.path, "pinned_by", p.program.pinnedBy)
+	default:
+		log.Info("plugin is pinned: what runs has the sha256 that was checked", "path", p.program.path, "pinned_by", p.program.pinnedBy)
+	}
 }
 
 func (p *process) clientConfig(ctx context.Context, spec Spec, log hclog.Logger) *goplugin.ClientConfig {
@@ -180,7 +195,7 @@ func (p *process) gone() <-chan struct{} { return p.runner.done }
 
 func (p *process) stopped() <-chan struct{} { return p.runner.stopped }
 
-func (p *process) where() (path string, pid int) { return p.path, p.runner.cmd.Process.Pid }
+func (p *process) where() (path string, pid int) { return p.program.path, p.runner.cmd.Process.Pid }
 
 // address is the fourth field of the handshake, which checkHandshake has looked at.
 func (p *process) address() string {

@@ -81,6 +81,9 @@ func open(ctx context.Context, spec Spec, logger hclog.Logger) (*Storage, error)
 	if err != nil {
 		return nil, err
 	}
+	if started, ok := first.peer.(*process); ok {
+		started.reportTrust(log)
+	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Storage{
 		spec:         spec,
