@@ -33,6 +33,18 @@ type Storage struct {
 	// Options are the plugin's own, not interpreted here: strings, booleans, int64,
 	// float64, and lists ([]any) of them.
 	Options map[string]any
+
+	at     position
+	places map[string]position // of the options
+}
+
+// Place says where option was set, as FILE:LINE, or where the stanza begins, for one that is
+// not in it. It is empty if that was no file.
+func (s Storage) Place(option string) string {
+	if at, ok := s.places[option]; ok {
+		return at.String()
+	}
+	return s.at.String()
 }
 
 // Plugin pins or redirects the plugin of one storage type.

@@ -185,3 +185,18 @@ func TestErrorsCanBeTakenApart(t *testing.T) {
 		t.Errorf("got %#v, %t, want a KeyError of nonsense in line 5", key, ok)
 	}
 }
+
+func TestStoragePlace(t *testing.T) {
+	c, _, err := loadText("a.hcl", "plugin_directory = \"/p\"\nlistener \"tcp\" { tls_disable = true }\nstorage \"x\" {\n  a = 1\n  b = 2\n}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for option, want := range map[string]string{"a": "a.hcl:4", "b": "a.hcl:5", "c": "a.hcl:3", "": "a.hcl:3"} {
+		if got := c.Storage.Place(option); got != want {
+			t.Errorf("option %q: got %q, want %q", option, got, want)
+		}
+	}
+	if got := Dev().Storage.Place("a"); got != "" {
+		t.Errorf("without a file: got %q, want nothing", got)
+	}
+}

@@ -80,7 +80,7 @@ func loadStorage(l *loader, c *Config, label string, o *object) error {
 	if label == "" {
 		return errors.New("has no type")
 	}
-	c.Storage = Storage{Type: label, Options: map[string]any{}}
+	c.Storage = Storage{Type: label, Options: map[string]any{}, at: o.at, places: map[string]position{}}
 	for _, e := range o.entries {
 		path := "storage." + e.key
 		switch strings.ToLower(e.key) {
@@ -102,7 +102,7 @@ func loadStorage(l *loader, c *Config, label string, o *object) error {
 			l.fail(e.at, path, err)
 			continue
 		}
-		c.Storage.Options[e.key] = e.value
+		c.Storage.Options[e.key], c.Storage.places[e.key] = e.value, e.at
 	}
 	return nil
 }

@@ -110,6 +110,12 @@ func runPlugin(args []string) {
 		if err := os.WriteFile(mode[1], nil, 0o600); err != nil {
 			panic(err)
 		}
+	case "schema":
+		served.options = []wire.Option{
+			{Name: "address", Type: "string", Description: "where the store is", Required: true},
+			{Name: "path", Type: "string", Default: "p/", Description: "where the data is", Required: true},
+			{Name: "token", Type: "string", Description: "access token", Required: true, Secret: true},
+		}
 	case "liar":
 		served.unsupported = true
 	case "will", "no-will", "stuck-will":
@@ -154,6 +160,7 @@ type servedPlugin struct {
 	protocol    uint
 	limits      storage.Limits
 	unsupported bool // Commit answers ErrUnsupported
+	options     []wire.Option
 	child       int
 	open        func(context.Context) error
 	journal     *journal // nil: none is kept
@@ -208,7 +215,7 @@ func (p servedPlugin) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.Cl
 func (p servedPlugin) implementation() wire.Implementation {
 	return wire.Implementation{
 		WatchesHost: p.watchesHost,
-		Description: wire.Description{Name: p.name, Version: "1.2.3", SDK: "test", HA: p.ha},
+		Description: wire.Description{Name: p.name, Version: "1.2.3", SDK: "test", HA: p.ha, Options: p.options},
 		Open: func(ctx context.Context, config []byte) (storage.Backend, storage.Capabilities, error) {
 			if p.open != nil {
 				if err := p.open(ctx); err != nil {

@@ -29,6 +29,9 @@ type Spec struct {
 	Attach string
 	// Options are the storage stanza: name to string, bool, number or list of strings.
 	Options map[string]any
+	// Place says where an option of the stanza was set, FILE:LINE, and where the stanza begins for
+	// the empty name; empty if it does not know. It is for errors. nil knows nothing.
+	Place func(option string) string
 	// StartTimeout bounds the time from starting the program to its handshake; zero
 	// means 5 s.
 	StartTimeout time.Duration

@@ -104,6 +104,9 @@ func (s *session) configure(ctx context.Context, spec Spec, options []byte) erro
 	if err := checkDescription(desc, spec.Type); err != nil {
 		return fmt.Errorf("check plugin: %w", err)
 	}
+	if err := checkOptions(spec, desc.Options); err != nil {
+		return fmt.Errorf("check options: %w", err)
+	}
 	backend, err := s.client.Configure(ctx, options)
 	if err != nil {
 		return fmt.Errorf("configure plugin: %w", err)

@@ -93,7 +93,7 @@ func TestServerRefusesToStart(t *testing.T) {
 		}, []string{"FILE:7: foo_bar: unknown key", "FILE:8: log_levl: unknown key; did you mean log_level?"}},
 		{"unknown option of the storage", func(t *testing.T) string {
 			return pluginDirectory(bundled) + "storage \"consul\" {\n  addrss = \"127.0.0.1:1\"\n}\n" + freeListener(t)
-		}, []string{`storage "consul"`, `option "addrss" is unknown, did you mean "address"?`}},
+		}, []string{`FILE:3: storage "consul": option "addrss" is unknown, did you mean "address"?`}},
 		{"storage option of the wrong type", func(t *testing.T) string {
 			return pluginDirectory(bundled) + "storage \"inmem\" {\n  latency = \"soon\"\n}\n" + freeListener(t)
 		}, []string{`option "latency"`}},

@@ -17,7 +17,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -228,16 +227,25 @@ func (p *program) KeepsData() bool { return p.keeps }
 // Start implements storagetest.Program.
 func (p *program) Start(ctx context.Context) (storagetest.Instance, error) { return p.start(ctx) }
 
-// Configure implements storagetest.Program.
+// Configure implements storagetest.Program. It asks the plugin itself: the host would refuse an
+// unknown option in its place.
 func (p *program) Configure(ctx context.Context, option, value string) error {
-	spec := p.spec
-	spec.Options = map[string]any{option: value}
-	maps.Copy(spec.Options, p.spec.Options)
-	s, err := plugin.Open(ctx, spec, hclog.NewNullLogger())
+	options := map[string]any{option: value}
+	maps.Copy(options, p.spec.Options)
+	stanza, err := json.Marshal(options)
+	if err != nil {
+		return fmt.Errorf("encode options: %w", err)
+	}
+	conn, err := dial(p.processes[0].Info().Address)
 	if err != nil {
 		return err
 	}
-	return s.Close()
+	defer func() { _ = conn.Close() }() // fails only if it is closed
+	b, err := wire.NewClient(conn, p.spec.Type).Configure(ctx, stanza)
+	if err != nil {
+		return err
+	}
+	return b.Close()
 }
 
 // ByHand implements storagetest.Program.
@@ -256,11 +264,20 @@ func (p *program) Describe(ctx context.Context) (storagetest.Description, error)
 
 // describe asks the plugin at address over a connection of its own.
 func describe(ctx context.Context, address, name string) (wire.Description, error) {
-	options := append(wire.DialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	conn, err := grpc.NewClient(address, options...)
+	conn, err := dial(address)
 	if err != nil {
-		return wire.Description{}, fmt.Errorf("connect to the plugin: %w", err)
+		return wire.Description{}, err
 	}
 	defer func() { _ = conn.Close() }() // fails only if it is closed
 	return wire.NewClient(conn, name).Describe(ctx)
+}
+
+// dial connects to the plugin at address when the first call is made.
+func dial(address string) (*grpc.ClientConn, error) {
+	options := append(wire.DialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(address, options...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the plugin: %w", err)
+	}
+	return conn, nil
 }

@@ -59,7 +59,7 @@ func (s *server) run(ctx context.Context) (err error) {
 	s.storage, err = plugin.Open(ctx, plugin.Spec{
 		Type: s.cfg.Storage.Type, Directory: s.cfg.PluginDirectory,
 		Command: pin.Command, Args: pin.Args, Env: pin.Env, SHA256: pin.SHA256, Attach: pin.Attach,
-		Options: s.cfg.Storage.Options,
+		Options: s.cfg.Storage.Options, Place: s.cfg.Storage.Place,
 	}, s.logger)
 	if err != nil {
 		return err // names the storage
