@@ -1,6 +1,8 @@
 package plugin
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -49,6 +51,13 @@ func (a *attachment) address() string { return a.target }
 func (a *attachment) lastWill() bool { return false }
 
 func (a *attachment) explain(err error) error { return err }
+
+func (a *attachment) quoting(err error) error { return err }
+
+// checksum is not known of a program that somebody else has started.
+func (a *attachment) checksum(context.Context) (string, error) {
+	return "", errors.New("the program is not known: somebody else has started it")
+}
 
 func (a *attachment) stop(time.Duration) {
 	_ = a.conn.Close() // fails only if it is closed

@@ -44,6 +44,7 @@ func (s *Storage) willing(ctx context.Context, run *session, commit func() error
 	if err := commit(); err != nil {
 		return err
 	}
+	defer run.commitOn.Do(func() { close(run.committed) })
 	if err := run.wills.leave(ctx, run.backend, will); err != nil {
 		s.log.Warn("last will not left with the storage plugin", "error", err)
 		s.mu.Lock()
@@ -68,6 +69,13 @@ func (w *wills) taken() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.takes
+}
+
+// hold reports whether the plugin may have will.
+func (w *wills) hold(will *lastWill) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return will != nil && w.may == will
 }
 
 // withdraw takes back the will that the plugin may have, unless it is keep.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -26,6 +27,7 @@ const explainWait = 250 * time.Millisecond
 // process is a plugin that we started. It is a peer.
 type process struct {
 	program program
+	file    fs.FileInfo // of the program when it was started; nil: not known
 	runner  *processRunner
 	client  *goplugin.Client
 	sockets *socketDir
@@ -45,6 +47,9 @@ func launch(ctx context.Context, spec Spec, log hclog.Logger) (*process, error) 
 		return nil, fmt.Errorf("start plugin: %w", err)
 	}
 	p := &process{program: prog, runner: newProcessRunner(spec, prog, log), sockets: sockets}
+	if p.file, err = os.Stat(prog.path); err != nil {
+		log.Debug("the program's checksum will not be known", "path", prog.path, "error", err)
+	}
 	p.client = goplugin.NewClient(p.clientConfig(ctx, spec, log))
 	if err := p.start(ctx); err != nil {
 		p.stop(0)

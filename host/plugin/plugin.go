@@ -67,9 +67,18 @@ type Info struct {
 	Path     string // of the program, or the address attached to
 	PID      int    // 0 while it is down and when attached
 	Address  string // unix:///path of its socket, to attach to; empty while it is down
-	Restarts int    // how often it was replaced or attached to again
-	LastWill bool   // the plugin takes a last will, see SetLastWill
-	// LastError is why it is down, or was last; nil if it never was.
+	Protocol int    // version of the plugin protocol that both ends speak
+	// SHA256 of the program that runs, in hex: of its very bytes, or of the file at Path if that
+	// is a script. Empty for a moment after the start, and when attached.
+	SHA256      string
+	Started     time.Time // of the process, or of the connection when attached; zero while it is down
+	Restarts    int       // how often it was lost, and replaced or attached to again
+	LastRestart time.Time // the last time of these; zero if there was none
+	Reloads     int       // how often it was replaced by Reload
+	LastReload  time.Time // likewise
+	LastWill    bool      // the plugin takes a last will, see SetLastWill
+	// LastError is why it is down, or was last, with the end of what it wrote to its standard
+	// error; nil if it never was.
 	LastError error
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -34,6 +35,8 @@ var (
 	errWrongPlugin = errors.New("wrong plugin")
 	// errGone: the process has ended, or the connection to the plugin has.
 	errGone = errors.New("plugin gone")
+	// errRetired: the call belongs to the session that took this one's place.
+	errRetired = errors.New("plugin replaced")
 )
 
 // peer is a plugin that can be talked to: a process, or an attachment.
@@ -45,7 +48,9 @@ type peer interface {
 	address() string               // unix:///path of its socket
 	lastWill() bool                // it holds a descriptor of this process
 	explain(err error) error       // adds how it ended, if it has
-	stop(grace time.Duration)      // returns when nothing is left of it; within seconds
+	quoting(err error) error       // adds its last words
+	checksum(context.Context) (string, error)
+	stop(grace time.Duration) // returns when nothing is left of it; within seconds
 }
 
 // session is one run of the plugin with a backend configured in it. It fails once, for
@@ -57,6 +62,13 @@ type session struct {
 	backend  *wire.Backend
 	wills    wills
 	patience Patience
+
+	calls    sync.WaitGroup         // one for each call inside; added under Storage.mu while the session is current
+	retired  chan struct{}          // closed by Storage.retire: another session takes the calls
+	sum      atomic.Pointer[string] // sha256 of the program; nil until it is known
+	commitOn sync.Once              // closes committed
+	// committed is closed once a Commit has succeeded, and the last will was left if there is one.
+	committed chan struct{}
 
 	failOnce sync.Once
 	failed   chan struct{} // closed by fail
@@ -77,10 +89,12 @@ func connect(ctx context.Context, spec Spec, options []byte, log hclog.Logger) (
 		return nil, err
 	}
 	s := &session{
-		peer:     p,
-		client:   wire.NewClient(conn{p.connection()}, spec.Type),
-		patience: spec.Patience.withDefaults(),
-		failed:   make(chan struct{}),
+		peer:      p,
+		client:    wire.NewClient(conn{p.connection()}, spec.Type),
+		patience:  spec.Patience.withDefaults(),
+		failed:    make(chan struct{}),
+		retired:   make(chan struct{}),
+		committed: make(chan struct{}),
 	}
 	if err := s.configure(ctx, spec, options); err != nil {
 		if errors.Is(err, storage.ErrUnavailable) {
@@ -148,8 +162,9 @@ func (s *session) fail(err error) {
 	})
 }
 
-// run watches over the session until it fails or ctx ends, and returns why.
-func (s *session) run(ctx context.Context) error {
+// run watches over the session until it fails, ctx ends, or another one is offered in its
+// place. It returns why, or the offer.
+func (s *session) run(ctx context.Context, offers <-chan offer) (*offer, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var watchers sync.WaitGroup
 	defer watchers.Wait()
@@ -157,17 +172,27 @@ func (s *session) run(ctx context.Context) error {
 	watchers.Go(func() { s.watchPings(ctx) })
 	watchers.Go(func() { s.watchStops(ctx) })
 	watchers.Go(func() { s.watchConnection(ctx) })
+	watchers.Go(func() { s.measure(ctx) })
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
+	case next := <-offers:
+		return &next, nil
 	case <-s.peer.gone():
 		s.fail(errGone)
 	case <-s.failed:
 	}
 	if errors.Is(s.reason, errGone) {
-		return s.peer.explain(s.reason)
+		return nil, s.peer.explain(s.reason)
 	}
-	return s.reason
+	return nil, s.peer.quoting(s.reason)
+}
+
+// measure finds out which program runs. It takes some 0.1 s, for which nobody waits.
+func (s *session) measure(ctx context.Context) {
+	if sum, err := s.peer.checksum(ctx); err == nil {
+		s.sum.Store(&sum)
+	}
 }
 
 func (s *session) watchPings(ctx context.Context) {
@@ -225,6 +250,33 @@ func (s *session) watchConnection(ctx context.Context) {
 	if s.peer.connection().WaitForStateChange(ctx, connectivity.Ready) {
 		s.fail(errGone)
 	}
+}
+
+// serve makes one call, which acquire has announced.
+func (s *session) serve(call func(*session) error) error {
+	defer s.calls.Done()
+	return call(s)
+}
+
+// whileCurrent runs call with a context that also ends when the session is retired, and
+// then returns errRetired in place of an error.
+func (s *session) whileCurrent(ctx context.Context, call func(context.Context) error) error {
+	bound, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel()
+	watching.Go(func() {
+		select {
+		case <-s.retired:
+			cancel()
+		case <-bound.Done():
+		}
+	})
+	err := call(bound)
+	if err != nil && bound.Err() != nil && ctx.Err() == nil {
+		return errRetired
+	}
+	return err
 }
 
 // close frees the backend and ends the peer, both within seconds.

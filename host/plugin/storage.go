@@ -34,9 +34,13 @@ type Storage struct {
 	capabilities storage.Capabilities
 	ha           bool
 
-	cancel   context.CancelFunc // ends supervise
-	done     chan struct{}      // supervise has ended
-	closeErr error              // set before done is closed
+	cancel    context.CancelFunc // ends supervise
+	done      chan struct{}      // supervise has ended
+	closeErr  error              // set before done is closed
+	offers    chan offer         // from Reload to supervise
+	reloading chan struct{}      // holds one element while Reload runs
+	broken    chan error         // holds the reason when the plugin is broken
+	ended     chan struct{}      // closed when final is set
 
 	will atomic.Pointer[lastWill] // nil: none
 
@@ -93,6 +97,10 @@ func open(ctx context.Context, spec Spec, logger hclog.Logger) (*Storage, error)
 		ha:           first.desc.HA,
 		cancel:       cancel,
 		done:         make(chan struct{}),
+		offers:       make(chan offer),
+		reloading:    make(chan struct{}, 1),
+		broken:       make(chan error, 1),
+		ended:        make(chan struct{}),
 		changed:      make(chan struct{}),
 	}
 	s.up(first)
@@ -111,8 +119,18 @@ func (s *Storage) HA() bool { return s.ha }
 func (s *Storage) Info() Info {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.info
+	info := s.info
+	if s.current != nil {
+		if sum := s.current.sum.Load(); sum != nil {
+			info.SHA256 = *sum
+		}
+	}
+	return info
 }
+
+// Broken delivers, once, why the plugin will never work again: one that was started in place
+// of the first is less capable, or it does not do what it offers. Each call fails from then on.
+func (s *Storage) Broken() <-chan error { return s.broken }
 
 // Get implements storage.Backend.
 func (s *Storage) Get(ctx context.Context, key string) (item storage.Item, err error) {
@@ -151,8 +169,10 @@ func (s *Storage) Commit(ctx context.Context, guard storage.Guard, ops []storage
 // Watch implements storage.HABackend.
 func (s *Storage) Watch(ctx context.Context, key string, seen storage.Version) (item storage.Item, err error) {
 	err = s.doHA(ctx, func(run *session) error {
-		item, err = run.backend.Watch(ctx, key, seen)
-		return err
+		return run.whileCurrent(ctx, func(ctx context.Context) error {
+			item, err = run.backend.Watch(ctx, key, seen)
+			return err
+		})
 	})
 	return item, err
 }
@@ -163,6 +183,8 @@ func (s *Storage) Watch(ctx context.Context, key string, seen storage.Version) (
 func (s *Storage) Close() error {
 	s.cancel()
 	<-s.done
+	s.reloading <- struct{}{} // a Reload under way notices, and stops what it has started
+	<-s.reloading
 	return s.closeErr
 }
 
@@ -174,7 +196,10 @@ func (s *Storage) do(ctx context.Context, repeatable bool, call func(*session) e
 		if err != nil {
 			return err
 		}
-		err = call(run)
+		err = run.serve(call)
+		if errors.Is(err, errRetired) {
+			continue
+		}
 		if errors.Is(err, wire.ErrUnconfigured) {
 			run.fail(err)
 			continue
@@ -199,17 +224,23 @@ func (s *Storage) doHA(ctx context.Context, call func(*session) error) error {
 	})
 }
 
-// acquire waits until the plugin is up.
+// acquire waits until the plugin is up, and announces a call to its session: serve makes it.
 func (s *Storage) acquire(ctx context.Context) (*session, error) {
 	for {
 		s.mu.Lock()
 		current, changed, final, last := s.current, s.changed, s.final, s.info.LastError
+		if current != nil {
+			current.calls.Add(1) // before anybody can wait for the calls of a session that was replaced
+		}
 		s.mu.Unlock()
 		if final != nil {
 			return nil, s.unavailable(final.Error(), nil)
 		}
-		if current != nil && current.usable() {
-			return current, nil
+		if current != nil {
+			if current.usable() {
+				return current, nil
+			}
+			current.calls.Done()
 		}
 		select {
 		case <-changed:

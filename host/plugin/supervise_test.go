@@ -208,7 +208,7 @@ func TestBroken(t *testing.T) {
 			name:   "less capable after a restart",
 			args:   func(t *testing.T) []string { return []string{"less", filepath.Join(t.TempDir(), "ran")} },
 			damage: func(t *testing.T, s *plugin.Storage) { send(t, pidOf(t, s, "pid"), syscall.SIGKILL) },
-			want:   "restarted with HA false",
+			want:   "another plugin than before: it started with HA false",
 		},
 		{
 			name: "offers HA and does not have it",
