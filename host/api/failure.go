@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast/holdfast/host/ha"
 	"github.com/holdfast/holdfast/host/kv"
 	"github.com/holdfast/holdfast/host/mount"
+	"github.com/holdfast/holdfast/host/plugin"
 	"github.com/holdfast/holdfast/host/rotation"
 	"github.com/holdfast/holdfast/host/store"
 	"github.com/holdfast/holdfast/sdk/storage"
@@ -77,10 +78,12 @@ func failure(err error) (resp *Response, ok bool) {
 		{storage.ErrInvalidKey, status(http.StatusBadRequest)},
 		{storage.ErrTooLarge, status(http.StatusRequestEntityTooLarge)},
 		{store.ErrNotActive, unavailable},
+		{plugin.ErrReloading, unavailable},
 		{ha.ErrNotYet, unavailable},
 		{storage.ErrUnavailable, unavailable},
 		{context.DeadlineExceeded, unavailable},
 		{context.Canceled, unavailable},
+		{plugin.ErrNotReloaded, status(http.StatusBadRequest)}, // behind what is no fault of the program's
 	} {
 		if errors.Is(err, known.err) {
 			return known.respond(err.Error()), true

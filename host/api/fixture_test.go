@@ -24,6 +24,7 @@ type node struct {
 	logical *api.Logical
 	token   string                                            // the only one that may seal
 	route   func(context.Context, *api.Request) *api.Response // instead of logical, if set
+	reload  error                                             // of ReloadPlugin
 
 	mu     sync.Mutex // guards what follows
 	status api.Status
@@ -78,6 +79,20 @@ func (n *node) AcceptRestore(_ context.Context, token string) error {
 	}
 	n.setStatus(func(s *api.Status) { s.RecordError = "" })
 	return nil
+}
+
+func (n *node) StoragePlugin(_ context.Context, token string) (api.StoragePlugin, error) {
+	if token != n.token {
+		return api.StoragePlugin{}, api.ErrPermission
+	}
+	return api.StoragePlugin{Type: "inmem", Version: "1.0.0", Running: true, PID: 42, Restarts: 3}, nil
+}
+
+func (n *node) ReloadPlugin(ctx context.Context, token string) (api.StoragePlugin, error) {
+	if n.reload != nil {
+		return api.StoragePlugin{}, n.reload
+	}
+	return n.StoragePlugin(ctx, token)
 }
 
 func (n *node) Route(ctx context.Context, req *api.Request) *api.Response {

@@ -65,6 +65,9 @@ func New(cfg Config) http.Handler {
 		"sys/leader":      s.leader,
 
 		"sys/accept-restore": s.acceptRestore,
+
+		"sys/plugins/storage":        s.storagePlugin,
+		"sys/plugins/storage/reload": s.reloadPlugin,
 	}
 	return s
 }

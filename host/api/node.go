@@ -54,6 +54,15 @@ type Node interface {
 	// the root policy (ErrPermission). ha.ErrNothingToAccept.
 	AcceptRestore(ctx context.Context, token string) error
 
+	// StoragePlugin describes the storage plugin of this node. Every unsealed node answers for
+	// itself. token needs the root policy (ErrPermission).
+	StoragePlugin(ctx context.Context, token string) (StoragePlugin, error)
+	// ReloadPlugin replaces the storage plugin of this node by a freshly started process of
+	// what is in its place now, and describes that. No request fails for it, and the node stays what it
+	// is, active or not. token as above. plugin.ErrReloading; plugin.ErrNotReloaded if
+	// the new one will not do: the old one goes on.
+	ReloadPlugin(ctx context.Context, token string) (StoragePlugin, error)
+
 	// Route runs the request on the active node, which may be this one, and holds it
 	// while there is none. It always returns a Response.
 	Route(ctx context.Context, req *Request) *Response

@@ -42,6 +42,7 @@ type Storage interface {
 // Config of a Node. Fields without a remark are required.
 type Config struct {
 	Storage        Storage
+	Plugin         Plugin // behind Storage, for the operator
 	StorageType    string
 	Version        string
 	Hostname       string

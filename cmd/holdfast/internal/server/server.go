@@ -77,7 +77,7 @@ func (s *server) run(ctx context.Context) (err error) {
 	}
 	defer func() { closeAll(s.listeners) }()
 	s.node, err = node.Open(ctx, node.Config{
-		Storage: s.storage, StorageType: s.cfg.Storage.Type, Version: s.env.Version, Hostname: hostname,
+		Storage: s.storage, Plugin: s.storage, StorageType: s.cfg.Storage.Type, Version: s.env.Version, Hostname: hostname,
 		ClusterName: s.cfg.ClusterName, APIAddress: s.addresses.api.URL, ClusterAddress: s.addresses.cluster.URL,
 		ClusterBind: s.addresses.clusterBind, Timing: ha.Timing{Lease: s.cfg.HA.Lease, Beat: s.cfg.HA.Beat},
 		Hold: s.cfg.HA.Hold, Strict: s.cfg.HA.ReadMode == config.ReadStrict, MaxRequestSize: s.maxRequestSize(),
@@ -133,7 +133,8 @@ func (s *server) serve(ctx context.Context) error {
 	return err
 }
 
-// wait returns nil when ctx ends, or what made the server fail.
+// wait returns nil when ctx ends, or what made the server fail. A server whose storage plugin
+// is broken ends: it can neither do anything itself nor learn which node to forward to.
 func (s *server) wait(ctx context.Context, failed <-chan error) error {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
@@ -149,6 +150,9 @@ func (s *server) wait(ctx context.Context, failed <-chan error) error {
 			return err
 		case err := <-s.node.Fatal():
 			return err
+		case err := <-s.storage.Broken():
+			return fmt.Errorf("storage %q: %w; put the right program in its place, then start and unseal this server",
+				s.cfg.Storage.Type, err)
 		case <-reload:
 			s.reload()
 		}
