@@ -58,6 +58,8 @@ func catalogue() map[string]func() command {
 		"operator accept-restore": func() command { return &operatorAcceptRestore{} },
 		"operator rotate":         func() command { return &operatorRotate{} },
 		"operator key-status":     func() command { return &operatorKeyStatus{} },
+		"plugin status":           func() command { return &pluginStatus{} },
+		"plugin reload":           func() command { return &pluginReload{} },
 		"login":                   func() command { return &login{} },
 		"token lookup":            func() command { return &tokenLookup{} },
 		"read":                    func() command { return &read{} },

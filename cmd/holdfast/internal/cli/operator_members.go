@@ -158,6 +158,11 @@ func readInto(ctx context.Context, client *api.Client, path string, answer any) 
 	if err != nil {
 		return err
 	}
+	return decodeInto(secret, answer)
+}
+
+// decodeInto decodes the data of secret into answer.
+func decodeInto(secret *api.Secret, answer any) error {
 	if secret == nil {
 		return errors.New("the server has no such endpoint")
 	}
