@@ -24,6 +24,11 @@ func (c *Config) ApplyEnv(getenv func(string) string) error {
 	if _, addr := first("HOLDFAST_CLUSTER_ADDR", "VAULT_CLUSTER_ADDR"); addr != "" {
 		c.ClusterAddr = addr
 	}
+	if attach := getenv("HOLDFAST_PLUGIN_ATTACH"); attach != "" {
+		stanza := c.Plugins[c.Storage.Type]
+		stanza.Attach = attach
+		c.Plugins[c.Storage.Type] = stanza
+	}
 	var errs []error
 	if name, value := first("HOLDFAST_LOG_LEVEL", "VAULT_LOG_LEVEL"); value != "" {
 		level, err := asLogLevel(value)

@@ -243,6 +243,15 @@ func TestEnvironmentWins(t *testing.T) {
 			}
 		})
 	}
+	c := Default()
+	c.Storage.Type = "consul"
+	c.Plugins["consul"] = Plugin{SHA256: "kept"}
+	if err := c.ApplyEnv(func(name string) string { return map[string]string{"HOLDFAST_PLUGIN_ATTACH": "unix:///s"}[name] }); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Plugins["consul"]; got.Attach != "unix:///s" || got.SHA256 != "kept" {
+		t.Errorf("the plugin is %+v, want it attached to unix:///s", got)
+	}
 	err := Default().ApplyEnv(func(name string) string { return map[string]string{"HOLDFAST_LOG_LEVEL": "loud"}[name] })
 	if err == nil || !strings.Contains(err.Error(), "HOLDFAST_LOG_LEVEL") {
 		t.Errorf("a bad log level = %v, want an error that names the variable", err)

@@ -203,11 +203,12 @@ func (c *devCluster) startNode(ctx context.Context, n *devNode, attach, logLevel
 	return errors.New("it ended before it served")
 }
 
-// nodeEnviron is the environment of a node: that of this process, without addresses that
-// can be those of one node only.
+// nodeEnviron is the environment of a node: that of this process, without what can be that of
+// one node only, and without another plugin than the one that the nodes share.
 func nodeEnviron() []string {
 	return slices.DeleteFunc(os.Environ(), func(entry string) bool {
-		return strings.HasPrefix(entry, "HOLDFAST_API_ADDR=") || strings.HasPrefix(entry, "HOLDFAST_CLUSTER_ADDR=")
+		name, _, _ := strings.Cut(entry, "=")
+		return slices.Contains([]string{"HOLDFAST_API_ADDR", "HOLDFAST_CLUSTER_ADDR", "HOLDFAST_PLUGIN_ATTACH"}, name)
 	})
 }
 
