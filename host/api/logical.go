@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/holdfast/holdfast/host/auth"
 	"github.com/holdfast/holdfast/host/kv"
 	"github.com/holdfast/holdfast/host/mount"
+	"github.com/holdfast/holdfast/host/store"
 )
 
 // Store is what Logical needs of the store. See host/store.
@@ -120,8 +122,9 @@ func (l *Logical) Run(ctx context.Context) error {
 	return nil
 }
 
-// Handle runs req. It always returns a Response; one that says anything about the data
-// says it only after this node was known to be still active when it had read it (P2).
+// Handle runs req. It always returns a Response; one that says anything about the data, that
+// it is damaged for example, says it only after this node was known to be still active when
+// it had read it (P2): what another node writes meanwhile looks like damage.
 func (l *Logical) Handle(ctx context.Context, req *Request) (resp *Response) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -135,20 +138,31 @@ func (l *Logical) Handle(ctx context.Context, req *Request) (resp *Response) {
 		return l.fail(err, req, requestID)
 	}
 	a, err := l.run(ctx, req)
+	settled := err == nil && a.settled // a write was committed
 	if err == nil {
 		resp, err = a.response(requestID)
 	}
 	if err != nil {
-		resp = l.fail(err, req, requestID)
+		resp, _ = failure(err)
 	}
-	settled := err == nil && a.settled
-	if settled || resp.Status >= http.StatusInternalServerError {
-		return resp // a write was committed, or the answer says nothing about the data
+	if !settled && resp.Status <= http.StatusInternalServerError { // what is above says nothing about the data
+		if confirmErr := l.cfg.Store.Confirm(ctx, req.Strict); confirmErr != nil {
+			return l.fail(unconfirmed(confirmErr, resp, req), req, requestID)
+		}
 	}
-	if err := l.cfg.Store.Confirm(ctx, req.Strict); err != nil {
+	if err != nil {
 		return l.fail(err, req, requestID)
 	}
 	return resp
+}
+
+// unconfirmed is why resp, which rests on what was read, is not the answer: err, on which
+// the request runs again. A change that ended with an internal error may have begun to run.
+func unconfirmed(err error, resp *Response, req *Request) error {
+	if resp.Status < http.StatusInternalServerError || req.Method == http.MethodGet || req.Method == "LIST" {
+		return err
+	}
+	return fmt.Errorf("%w: an internal error, on a node that is not known to be active: %w", store.ErrOutcomeUnknown, err)
 }
 
 // fail maps err to its answer and logs it if it was not expected.

@@ -201,6 +201,36 @@ func TestAnswersAreConfirmed(t *testing.T) {
 	f.ok(204, "PUT", "/v1/old/b", `{}`) // its Commit has confirmed it
 }
 
+// P2: that data is missing is said only by a node that was active after it had looked. To
+// one that was replaced meanwhile, what its successor deletes seems to be lost.
+func TestDamageIsConfirmed(t *testing.T) {
+	f := newFixture(t)
+	f.ok(204, "POST", "/v1/sys/mounts/secret", `{"type":"kv-v2"}`)
+	f.ok(200, "PUT", "/v1/secret/data/a", `{"data":{"x":"1"}}`)
+	for _, key := range f.store.Keys("") {
+		if strings.Contains(key, "/data/a") {
+			ctx, err := f.store.Begin(t.Context())
+			if err == nil {
+				err = f.store.Delete(ctx, key)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	const header, value = "Content-Type", "application/merge-patch+json"
+	f.ok(500, "GET", "/v1/secret/data/a", "")
+	f.ok(500, "PATCH", "/v1/secret/data/a", `{"data":{"y":"2"}}`, header, value)
+	f.store.Fault = func(op, _ string) error {
+		if op == "confirm" {
+			return store.ErrNotActive
+		}
+		return nil
+	}
+	f.ok(503, "GET", "/v1/secret/data/a", "")
+	f.ok(504, "PATCH", "/v1/secret/data/a", `{"data":{"y":"2"}}`, header, value)
+}
+
 func TestErrorsOfTheStore(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
