@@ -90,6 +90,17 @@ func build(out, pkg, tags string) error {
 	return nil
 }
 
+// Holdfast builds the server and client alone, with the race detector if the test has it, for tests
+// that bring a plugin of their own. It returns the directory of the program.
+func Holdfast(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := build(filepath.Join(dir, "holdfast"), filepath.Join(Root(), "cmd", "holdfast"), ""); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // Previous builds the server as the release before this one: what it shares with other nodes
 // is one version older. See package version.
 func Previous(t testing.TB) string {
