@@ -13,6 +13,7 @@ import (
 	hcli "github.com/hashicorp/cli"
 
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/cli"
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/plugindir"
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/pluginnew"
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/pluginshell"
 	"github.com/holdfast/holdfast/cmd/holdfast/internal/plugintest"
@@ -47,6 +48,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	}))
 	maps.Copy(commands, pluginshell.Commands(ctx, pluginshell.Env{Stdin: stdin, Stdout: stdout, Stderr: stderr}))
 	maps.Copy(commands, pluginnew.Commands(ctx, pluginnew.Env{Stdout: stdout, Stderr: stderr}))
+	maps.Copy(commands, plugindir.Commands(ctx, plugindir.Env{Stdout: stdout, Stderr: stderr}))
 	dispatcher := &hcli.CLI{
 		Name:        "holdfast",
 		Version:     "Holdfast " + version,

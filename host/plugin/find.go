@@ -39,7 +39,7 @@ func List(dir string) ([]string, error) {
 	}
 	var types []string
 	for _, entry := range entries {
-		name, ok := strings.CutPrefix(entry.Name(), programPrefix)
+		name, ok := strings.CutPrefix(entry.Name(), ProgramPrefix)
 		if ok && !entry.IsDir() && typeName.MatchString(name) {
 			types = append(types, name)
 		}
@@ -96,7 +96,7 @@ func locate(spec Spec) (string, error) {
 	}
 	name := spec.Command
 	if name == "" {
-		name = programPrefix + spec.Type
+		name = ProgramPrefix + spec.Type
 	}
 	if spec.Directory == "" {
 		return "", fmt.Errorf("no plugin directory: set plugin_directory to the directory that holds %s", name)

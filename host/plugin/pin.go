@@ -101,11 +101,16 @@ func checkPinned(file *os.File, c candidate, want *pin) (byDescriptor bool, err 
 	if err != nil {
 		return false, err
 	}
-	if !bytes.Equal(got, want.sum) {
-		return false, fmt.Errorf("it is %x, pinned is %x by %s: install the pinned program, or, if this one is right, %s",
-			got, want.sum, want.place, want.mend)
+	return executesDescriptors && native, want.check(got)
+}
+
+// check says what to do about a program whose SHA-256 is got and not the one pinned.
+func (p *pin) check(got []byte) error {
+	if bytes.Equal(got, p.sum) {
+		return nil
 	}
-	return executesDescriptors && native, nil
+	return fmt.Errorf("it is %x, pinned is %x by %s: install the pinned program, or, if this one is right, %s",
+		got, p.sum, p.place, p.mend)
 }
 
 const elfMagic = "\x7fELF"

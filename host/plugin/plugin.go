@@ -82,10 +82,10 @@ type Info struct {
 	LastError error
 }
 
-const (
-	// programPrefix and the type are the file name of a plugin.
-	programPrefix = "holdfast-storage-"
+// ProgramPrefix and the storage type are the file name of a plugin.
+const ProgramPrefix = "holdfast-storage-"
 
+const (
 	defaultStartTimeout = 5 * time.Second
 
 	// openTimeout bounds everything between finding the program and a configured

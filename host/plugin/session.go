@@ -78,13 +78,7 @@ type session struct {
 // connect starts or attaches to the plugin, checks that it is the one asked for, and
 // configures it. On an error nothing is left running.
 func connect(ctx context.Context, spec Spec, options []byte, log hclog.Logger) (*session, error) {
-	var p peer
-	var err error
-	if spec.Attach != "" {
-		p, err = attach(spec.Attach)
-	} else {
-		p, err = launch(ctx, spec, log)
-	}
+	p, err := reach(ctx, spec, log)
 	if err != nil {
 		return nil, err
 	}
@@ -106,17 +100,26 @@ func connect(ctx context.Context, spec Spec, options []byte, log hclog.Logger) (
 	return s, nil
 }
 
-func (s *session) configure(ctx context.Context, spec Spec, options []byte) error {
-	desc, err := s.client.Describe(ctx)
-	if errors.Is(err, storage.ErrUnsupported) {
-		return fmt.Errorf("describe plugin: it does not serve %s, so it is older than the frozen protocol: upgrade the plugin: %w",
-			pb.Plugin_ServiceDesc.ServiceName, err)
+// reach starts or attaches to the plugin of spec. On an error nothing of it is left.
+func reach(ctx context.Context, spec Spec, log hclog.Logger) (peer, error) {
+	if spec.Attach != "" {
+		attached, err := attach(spec.Attach)
+		if err != nil {
+			return nil, err
+		}
+		return attached, nil
 	}
+	started, err := launch(ctx, spec, log)
 	if err != nil {
-		return fmt.Errorf("describe plugin: %w", err)
+		return nil, err
 	}
-	if err := checkDescription(desc, spec.Type); err != nil {
-		return fmt.Errorf("check plugin: %w", err)
+	return started, nil
+}
+
+func (s *session) configure(ctx context.Context, spec Spec, options []byte) error {
+	desc, err := describe(ctx, s.client, spec.Type)
+	if err != nil {
+		return err
 	}
 	if err := checkOptions(spec, desc.Options); err != nil {
 		return fmt.Errorf("check options: %w", err)
@@ -128,6 +131,22 @@ func (s *session) configure(ctx context.Context, spec Spec, options []byte) erro
 	s.desc, s.backend = desc, backend
 	s.wills.takes = s.peer.lastWill() && desc.LastWill
 	return nil
+}
+
+// describe asks a plugin what it is, and checks that it is a plugin of the type want.
+func describe(ctx context.Context, client *wire.Client, want string) (wire.Description, error) {
+	desc, err := client.Describe(ctx)
+	if errors.Is(err, storage.ErrUnsupported) {
+		return wire.Description{}, fmt.Errorf("describe plugin: it does not serve %s, so it is older than the frozen protocol: upgrade the plugin: %w",
+			pb.Plugin_ServiceDesc.ServiceName, err)
+	}
+	if err != nil {
+		return wire.Description{}, fmt.Errorf("describe plugin: %w", err)
+	}
+	if err := checkDescription(desc, want); err != nil {
+		return wire.Description{}, fmt.Errorf("check plugin: %w", err)
+	}
+	return desc, nil
 }
 
 // checkDescription reports why the plugin is not the one that was asked for.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/pluginspec"
 	"github.com/holdfast/holdfast/host/advertise"
 	"github.com/holdfast/holdfast/host/api"
 	"github.com/holdfast/holdfast/host/config"
@@ -55,12 +56,7 @@ func (s *server) run(ctx context.Context) (err error) {
 	if err := noCoreFiles(); err != nil {
 		s.logger.Warn("a crash may write secrets to a core file", "error", err)
 	}
-	pin := s.cfg.Plugins[s.cfg.Storage.Type]
-	s.storage, err = plugin.Open(ctx, plugin.Spec{
-		Type: s.cfg.Storage.Type, Directory: s.cfg.PluginDirectory,
-		Command: pin.Command, Args: pin.Args, Env: pin.Env, SHA256: pin.SHA256, Attach: pin.Attach,
-		Options: s.cfg.Storage.Options, Place: s.cfg.Storage.Place,
-	}, s.logger)
+	s.storage, err = plugin.Open(ctx, pluginspec.Of(s.cfg, s.cfg.Storage.Type), s.logger)
 	if err != nil {
 		return err // names the storage
 	}
