@@ -43,7 +43,8 @@ type Spec struct {
 	Config  string   // more of the configuration, in HCL
 	Env     []string // NAME=value; the node gets nothing of the test's environment
 	Program string   // see Node
-	Plugins string   // the plugin directory; empty: the one of Binaries
+	Plugins string   // directory of the plugins; empty: that of Binaries
+	Attach  string   // address of a plugin that runs, to use instead; empty: none
 	// Advertise returns the addresses, host:port, at which others reach the node, given
 	// those at which it listens for clients and for other nodes; nil: the same.
 	Advertise func(api, cluster string) (apiAddr, clusterAddr string)
@@ -91,7 +92,7 @@ listener "tcp" {
 %s
 %s
 %s
-`, cmp.Or(spec.Plugins, filepath.Join(Binaries(t), "plugins")), clusterAddr, n.Address, cluster, pluginStanzas(), spec.Storage, spec.Config)
+`, cmp.Or(spec.Plugins, filepath.Join(Binaries(t), "plugins")), clusterAddr, n.Address, cluster, pluginStanzas(spec.Attach), spec.Storage, spec.Config)
 	if err := os.WriteFile(n.ConfigPath, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -100,11 +101,15 @@ listener "tcp" {
 	return n
 }
 
-// pluginStanzas give the bundled plugins their environment.
-func pluginStanzas() string {
+// pluginStanzas give the bundled plugins their environment, or the address of the one that runs.
+func pluginStanzas(attach string) string {
 	var stanzas strings.Builder
+	option := fmt.Sprintf("env = [%q]", quickExit)
+	if attach != "" {
+		option = fmt.Sprintf("attach = %q", attach)
+	}
 	for _, name := range []string{"consul", "etcd", "inmem", "zookeeper"} {
-		fmt.Fprintf(&stanzas, "plugin %q {\n  env = [%q]\n}\n", name, quickExit)
+		fmt.Fprintf(&stanzas, "plugin %q {\n  %s\n}\n", name, option)
 	}
 	return stanzas.String()
 }
