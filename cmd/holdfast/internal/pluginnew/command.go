@@ -150,7 +150,7 @@ func (c *command) write(o options) error {
 	if err := checkDirectory(o.dir); err != nil {
 		return err
 	}
-	source, err := findSource(o.sdk)
+	source, err := findSource(o.sdk, origins())
 	if err != nil {
 		return err
 	}

@@ -123,6 +123,26 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
+func TestSourceIsFoundAboveTheProgram(t *testing.T) {
+	source := root(t)
+	elsewhere := t.TempDir()
+	for _, tt := range []struct {
+		what   string
+		starts []string
+	}{
+		{"built by make build", []string{filepath.Join(source, "bin")}},
+		{"installed, with the paths of its source", []string{elsewhere, filepath.Join(source, "cmd", "holdfast", "internal", "pluginnew")}},
+	} {
+		if got, err := findSource("", tt.starts); err != nil || got != source {
+			t.Errorf("%s: got %q, %v, want %s", tt.what, got, err, source)
+		}
+	}
+	_, err := findSource("", []string{elsewhere})
+	if err == nil || !strings.Contains(err.Error(), "-sdk DIR") || !strings.Contains(err.Error(), elsewhere) {
+		t.Errorf("installed, without: got %v, want an error that names -sdk and %s", err, elsewhere)
+	}
+}
+
 func TestGoModQuotesADirectoryWithSpaces(t *testing.T) {
 	r := requirement{goVersion: "1.26.0", direct: map[string]string{}}
 	if got, want := r.goMod("mydb", "/home/a b/holdfast"), `=> "/home/a b/holdfast"`+"\n"; !strings.HasSuffix(got, want) {

@@ -15,38 +15,43 @@ import (
 // sdkModule is the module of Holdfast, which has the SDK.
 const sdkModule = "github.com/holdfast/holdfast"
 
-// findSource returns the absolute directory of Holdfast's source: given, or the one this
-// program was built from. "make build" leaves no path in the program, but puts the program
-// below the source; a plain "go build" may put it anywhere, but leaves the paths.
-func findSource(given string) (string, error) {
-	if given != "" {
-		dir, err := filepath.Abs(given)
-		if err != nil {
-			return "", fmt.Errorf("-sdk: %w", err)
+// findSource returns the absolute directory of Holdfast's source: given, or if that is empty, the
+// one that is above the first of starts that is below one.
+func findSource(given string, starts []string) (string, error) {
+	if given == "" {
+		for _, start := range starts {
+			if dir, ok := sourceAbove(start); ok {
+				return dir, nil
+			}
 		}
-		if err := checkSource(dir); err != nil {
-			return "", fmt.Errorf("-sdk: %w", err)
-		}
-		return dir, nil
+		return "", fmt.Errorf("the source that this program was built from is not on this machine, or has moved (looked above %s): "+
+			"get the source of Holdfast and name its directory with -sdk DIR", strings.Join(starts, ", "))
 	}
-	program, err := os.Executable()
+	dir, err := filepath.Abs(given)
 	if err == nil {
-		program, err = filepath.EvalSymlinks(program)
+		err = checkSource(dir)
 	}
 	if err != nil {
-		return "", fmt.Errorf("find this program, to look for its source: %w; name the source with -sdk DIR", err)
+		return "", fmt.Errorf("-sdk: %w", err)
 	}
-	starts := []string{filepath.Dir(program)}
-	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
-		starts = append(starts, filepath.Dir(file))
-	}
-	for _, start := range starts {
-		if dir, ok := sourceAbove(start); ok {
-			return dir, nil
+	return dir, nil
+}
+
+// origins are directories below the source that this program was built from. "make build"
+// leaves no path in the program, but puts the program below the source; a plain "go build" may put it
+// anywhere, but leaves the paths.
+func origins() []string {
+	var dirs []string
+	if program, err := os.Executable(); err == nil {
+		if target, err := filepath.EvalSymlinks(program); err == nil {
+			program = target
 		}
+		dirs = append(dirs, filepath.Dir(program))
 	}
-	return "", fmt.Errorf("the source that %s was built from is not on this machine, or not above it: "+
-		"get the source of Holdfast and name its directory with -sdk DIR", program)
+	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
+		dirs = append(dirs, filepath.Dir(file))
+	}
+	return dirs
 }
 
 // sourceAbove returns the nearest directory of Holdfast's source: dir, or one above it.
