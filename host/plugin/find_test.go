@@ -41,6 +41,7 @@ func TestOpenRefusesProgram(t *testing.T) {
 		}, []string{"link that leaves its directory"}},
 		{"command out of the directory", func(_ *testing.T, _ string, s *plugin.Spec) { s.Command = "../x" }, []string{"leaves the plugin directory"}},
 		{"wrong machine", func(t *testing.T, dir string, s *plugin.Spec) { script(t, dir, s, "\x7fELF but not really", 0o755) }, []string{"start plugin", "not a program for this machine", "exec format error"}},
+		{"built for another machine", func(t *testing.T, dir string, s *plugin.Spec) { script(t, dir, s, vaxProgram, 0o755) }, []string{"start plugin", "built for machine VAX, and this one is ", "install the build for this one"}},
 		{"interpreter missing", func(t *testing.T, dir string, s *plugin.Spec) { script(t, dir, s, "#!/no/such/python\n", 0o755) }, []string{"start plugin", "interpreter"}},
 		{"pin is not a sha256", func(_ *testing.T, _ string, s *plugin.Spec) { s.SHA256 = "abc" }, []string{"not a sha256"}},
 		{"pinned to something else", func(_ *testing.T, _ string, s *plugin.Spec) { s.SHA256 = strings.Repeat("0", 64) }, []string{"check sha256", "pinned is 000"}},
@@ -67,6 +68,10 @@ func TestOpenRefusesProgram(t *testing.T) {
 		})
 	}
 }
+
+// vaxProgram is the head of an executable, for a machine that nobody emulates: ELF, 32 bits, little-endian,
+// version 1; type 2 (executable), machine 75, version 1.
+const vaxProgram = "\x7fELF\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x4b\x00\x01\x00\x00\x00"
 
 // script makes a plugin "script" of the given text and mode and lets spec mean it.
 func script(t *testing.T, dir string, spec *plugin.Spec, text string, mode os.FileMode) {

@@ -255,6 +255,10 @@ func (m *memory) put(key string, value []byte) storage.Version {
 }
 
 func (m *memory) Get(_ context.Context, key string) (storage.Item, error) {
+	if size, ok := strings.CutPrefix(key, "value/of/size/"); ok { // whatever the limits are
+		n, err := strconv.Atoi(size)
+		return storage.Item{Value: make([]byte, n), Version: "1"}, err
+	}
 	if key == "about/journal" {
 		return storage.Item{Value: []byte(m.plugin.journal.String()), Version: "1"}, nil
 	}

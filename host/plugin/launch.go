@@ -2,14 +2,11 @@ package plugin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -118,71 +115,6 @@ func (p *process) start(ctx context.Context) error {
 		return fmt.Errorf("plugin client is a %T", protocol)
 	}
 	p.conn = client.Conn
-	return nil
-}
-
-// launchError says in one line why the plugin did not start. err is go-plugin's word,
-// the last resort.
-func (p *process) launchError(ctx context.Context, err error) error {
-	r := p.runner
-	r.mu.Lock()
-	startErr, handshake, reaped, killed := r.startErr, r.handshake, r.reaped, r.killed
-	r.mu.Unlock()
-	switch {
-	case startErr != nil:
-		return explainExec(startErr)
-	case handshake != "":
-		if problem := checkHandshake(handshake); problem != nil {
-			return problem
-		}
-		return p.explain(err)
-	case ctx.Err() != nil:
-		return p.quoting(fmt.Errorf("no handshake before the attempt was stopped: %w", context.Cause(ctx)))
-	case reaped && !killed:
-		return p.quoting(fmt.Errorf("it ended before its handshake (%s)", r.cmd.ProcessState))
-	case killed:
-		return p.quoting(errors.New("no handshake in time; is it a Holdfast storage plugin?"))
-	default:
-		return err
-	}
-}
-
-// explainExec names the usual reasons why a file that looks executable is not.
-func explainExec(err error) error {
-	switch {
-	case errors.Is(err, syscall.ENOEXEC):
-		return fmt.Errorf("not a program for this machine, or a script without #! line: %w", err)
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("the interpreter or the dynamic loader that it names is missing: %w", err)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("not executable by this user, or on a file system mounted noexec: %w", err)
-	default:
-		return err
-	}
-}
-
-// checkHandshake reports why a handshake line is not what this host speaks, if it is
-// not. Its fields are: core version, our version, network, address, protocol.
-func checkHandshake(line string) error {
-	fields := strings.Split(strings.TrimSpace(line), "|")
-	core, coreErr := strconv.Atoi(fields[0])
-	version, versionErr := strconv.Atoi(fields[1])
-	if err := errors.Join(coreErr, versionErr); err != nil {
-		return fmt.Errorf("read its handshake: %w", err)
-	}
-	switch {
-	case core != goplugin.CoreProtocolVersion:
-		return fmt.Errorf("plugin uses version %d of the go-plugin handshake, this host version %d: rebuild the plugin",
-			core, goplugin.CoreProtocolVersion)
-	case version > wire.ProtocolVersion:
-		return fmt.Errorf("plugin speaks protocol %d, this host speaks %d: upgrade the host", version, wire.ProtocolVersion)
-	case version < wire.ProtocolVersion:
-		return fmt.Errorf("plugin speaks protocol %d, this host speaks %d: upgrade the plugin", version, wire.ProtocolVersion)
-	case fields[2] != "unix":
-		return fmt.Errorf("plugin listens on %s: want a unix socket in $PLUGIN_UNIX_SOCKET_DIR", fields[2])
-	case len(fields) < 5 || fields[4] != string(goplugin.ProtocolGRPC):
-		return errors.New("plugin does not say that it speaks gRPC: want grpc as the fifth field of its handshake")
-	}
 	return nil
 }
 

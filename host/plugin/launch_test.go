@@ -30,7 +30,7 @@ func TestOpenFails(t *testing.T) {
 		{"crash", []string{"start plugin", "exit status 3", "no such cluster: atlantis"}, nil},
 		{"panic", []string{"start plugin", "exit status 2", "panic: index of the third kind"}, nil},
 		{"hang", []string{"start plugin", "no handshake in time", "still thinking"}, nil},
-		{"garbage", []string{"start plugin", "ended before its handshake", "exit status 0"}, nil},
+		{"garbage", []string{"start plugin", "ended before its handshake", "exit status 0", `printed "hello from a library" to stdout instead`}, nil},
 		{"tcp", []string{"start plugin", "listens on tcp: want a unix socket"}, nil},
 		{"netrpc", []string{"start plugin", "does not say that it speaks gRPC"}, nil},
 		{"mute", []string{"describe plugin"}, storage.ErrUnavailable},

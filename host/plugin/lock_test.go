@@ -118,8 +118,10 @@ func TestLockedProgram(t *testing.T) {
 			s.SHA256 = strings.ToUpper(sum)
 		}, nil},
 		{"not listed", func(t *testing.T, dir, _ string, _ *plugin.Spec) { lock(t, dir, zeros+"  holdfast-storage-other\n") }, nil},
-		{"another", func(t *testing.T, dir, _ string, _ *plugin.Spec) { lock(t, dir, zeros+"  holdfast-storage-good\n") },
-			[]string{"check sha256", "pinned is 000", "plugins.lock, line 1", "holdfast plugin verify -write -plugin-dir"}},
+		{
+			"another", func(t *testing.T, dir, _ string, _ *plugin.Spec) { lock(t, dir, zeros+"  holdfast-storage-good\n") },
+			[]string{"check sha256", "pinned is 000", "plugins.lock, line 1", "holdfast plugin verify -write -plugin-dir"},
+		},
 		{"another, by its absolute path", func(t *testing.T, dir, _ string, s *plugin.Spec) {
 			lock(t, dir, zeros+"  holdfast-storage-good\n")
 			s.Command = filepath.Join(dir, "holdfast-storage-good")
@@ -128,8 +130,10 @@ func TestLockedProgram(t *testing.T) {
 			lock(t, dir, zeros+"  holdfast-storage-good\n")
 			s.SHA256 = sum
 		}, []string{"by the configuration and to 000", "plugins.lock, line 1", "correct the one that is wrong"}},
-		{"malformed", func(t *testing.T, dir, sum string, _ *plugin.Spec) { lock(t, dir, sum+" holdfast-storage-good\n") },
-			[]string{"plugins.lock, line 1", "as sha256sum prints them"}},
+		{
+			"malformed", func(t *testing.T, dir, sum string, _ *plugin.Spec) { lock(t, dir, sum+" holdfast-storage-good\n") },
+			[]string{"plugins.lock, line 1", "as sha256sum prints them"},
+		},
 		{"writable by others", func(t *testing.T, dir, sum string, _ *plugin.Spec) {
 			lock(t, dir, sum+"  holdfast-storage-good\n")
 			chmod(t, filepath.Join(dir, plugin.LockName), 0o666)

@@ -11,7 +11,7 @@ import (
 // gets any of it.
 func TestOptionsAreChecked(t *testing.T) {
 	const secret = "squeamish"
-	places := map[string]string{"": "h.hcl:1", "adress": "h.hcl:2", "tokem": "h.hcl:3"}
+	places := map[string]string{"": "h.hcl:1", "addrss": "h.hcl:2", "tokem": "h.hcl:3"}
 	for _, tt := range []struct {
 		name, mode string
 		options    map[string]any
@@ -20,13 +20,17 @@ func TestOptionsAreChecked(t *testing.T) {
 	}{
 		{"as they should be", "schema", map[string]any{"address": "a", "token": secret}, nil, nil},
 		{"what may be a default of the plugin", "schema", map[string]any{"address": "a"}, nil, nil},
-		{"mistyped, as a file has them", "schema", map[string]any{"adress": "a", "tokem": secret}, func(name string) string { return places[name] }, []string{
-			`check options: storage stanza does not fit the plugin: h.hcl:2: storage "good": option "adress" is unknown, did you mean "address"?; `,
+		{"mistyped, as a file has them", "schema", map[string]any{"addrss": "a", "tokem": secret}, func(name string) string { return places[name] }, []string{
+			`check options: storage stanza does not fit the plugin: h.hcl:2: storage "good": option "addrss" is unknown, did you mean "address"?; `,
 			`h.hcl:3: storage "good": option "tokem" is unknown, did you mean "token"?; `,
 			`h.hcl:1: storage "good": option "address" is required: where the store is`,
 		}},
-		{"like none", "schema", map[string]any{"address": "a", "zookeeper": 1}, nil,
-			[]string{`: storage "good": option "zookeeper" is unknown`}},
+		{
+			"like none", "schema",
+			map[string]any{"address": "a", "zookeeper": 1},
+			nil,
+			[]string{`: storage "good": option "zookeeper" is unknown`},
+		},
 		{"of a plugin that lists none", "good", map[string]any{"zookeeper": 1}, nil, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -31,7 +31,7 @@ type Spec struct {
 	Options map[string]any
 	// Place says where an option of the stanza was set, FILE:LINE, and where the stanza begins for
 	// the empty name; empty if it does not know. It is for errors. nil knows nothing.
-	Place func(option string) string
+	Place func(option string) string `json:"-"` // the conformance suite hands a Spec to a process
 	// StartTimeout bounds the time from starting the program to its handshake; zero
 	// means 5 s.
 	StartTimeout time.Duration

@@ -54,6 +54,7 @@ type processRunner struct {
 	startErr  error
 	exitErr   error
 	handshake string
+	printed   string // the first line on stdout that is no handshake
 }
 
 func newProcessRunner(spec Spec, prog program, log hclog.Logger) *processRunner {
@@ -172,6 +173,7 @@ func (r *processRunner) readStdout(stdout *os.File) {
 			_, _ = io.WriteString(r.stdoutWriter, text+"\n")
 			return
 		}
+		r.setPrinted(text)
 		r.log.Info("plugin printed to stdout", "line", text)
 	}}
 	r.copyOutput(lines, stdout)
@@ -186,6 +188,15 @@ func (r *processRunner) setHandshake(line string) (first bool) {
 	}
 	r.handshake = line
 	return true
+}
+
+// setPrinted remembers the first line that is in the place of the handshake.
+func (r *processRunner) setPrinted(line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.handshake == "" && r.printed == "" {
+		r.printed = line[:min(len(line), maxQuote)]
+	}
 }
 
 func (r *processRunner) readStderr(stderr *os.File) {

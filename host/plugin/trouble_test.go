@@ -123,7 +123,7 @@ func TestPrintBeforeServe(t *testing.T) {
 	if err == nil {
 		t.Fatal("opened", s.Close())
 	}
-	checkOneLine(t, err, "no handshake in time")
+	checkOneLine(t, err, "no handshake in time", `it printed "loading ..." to stdout in front of the handshake, in the same line`)
 	if want := `plugin printed to stdout: line="loading ...1|1|unix|`; !strings.Contains(logger.String(), want) {
 		t.Errorf("no %q in the log", want)
 	}

@@ -169,6 +169,9 @@ func (b *Backend) item(call string, it *pb.Item) (storage.Item, error) {
 		return storage.Item{}, b.client.broken(call, "it returned an item without a version")
 	case len(version) > storage.MaxVersionBytes:
 		return storage.Item{}, b.client.broken(call, versionTooLong(version))
+	case len(it.GetValue()) > MaxLimits().MaxValueBytes: // its own limits may have been larger when the value was written
+		return storage.Item{}, b.client.broken(call, fmt.Sprintf("it returned a value of %d bytes, no plugin may hold more than %d",
+			len(it.GetValue()), MaxLimits().MaxValueBytes))
 	}
 	return storage.Item{Value: it.GetValue(), Version: version}, nil
 }
