@@ -49,11 +49,21 @@ func (s Storage) Place(option string) string {
 
 // Plugin pins or redirects the plugin of one storage type.
 type Plugin struct {
+	Confinement
+
 	SHA256  string   // of the binary, in hex; empty not to check it
 	Command string   // path of the binary; empty for the one in the plugin directory
 	Args    []string // of the command
 	Env     []string // NAME=value; the plugin gets nothing of the server's environment
 	Attach  string   // unix:///path of a plugin that is running already; empty to start one
+}
+
+// Confinement is what the plugin's process is kept from.
+type Confinement struct {
+	User          string // whom it runs as; empty for the server's
+	NewPrivileges bool   // it may gain some, as from setuid programs
+	MaxOpenFiles  int64  // 0 for the server's limit
+	MaxMemory     int64  // bytes; 0 for the server's limit
 }
 
 // HA is the timing of high availability. See Validate for the limits.

@@ -73,6 +73,10 @@ func TestValidation(t *testing.T) {
 		{"relative command", minimal + `plugin "x" { command = "y" }`, "command: must be an absolute path"},
 		{"environment", minimal + `plugin "x" { env = ["PATH"] }`, "env: each must be NAME=value"},
 		{"attach", minimal + `plugin "x" { attach = "tcp://1" }`, "attach: must be unix://"},
+		{"attach and confinement", minimal + `plugin "x" { attach = "unix:///s" max_memory = "1GiB" }`, "attach: a plugin that runs already"},
+		{"descriptors", minimal + `plugin "x" { max_open_files = 0 }`, "plugin.max_open_files: must be a whole number, at least 1"},
+		{"memory", minimal + `plugin "x" { max_memory = "512MB" }`, `plugin.max_memory: must be a size such as "512MiB"`},
+		{"memory out of range", minimal + `plugin "x" { max_memory = "9000000000GiB" }`, `plugin.max_memory: must be a size`},
 		{"attach and command", minimal + `plugin "x" { attach = "unix:///s" command = "/y" }`, "attach: a plugin that runs already"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

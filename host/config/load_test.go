@@ -58,6 +58,10 @@ plugin "consul" {
   sha256 = "0000000000000000000000000000000000000000000000000000000000000001"
   args = ["-x"]
   env = ["A=b"]
+  user = "nobody"
+  no_new_privs = false
+  max_open_files = 1024
+  max_memory = "512MiB"
 }
 ha {
   lease = "4s"
@@ -95,6 +99,7 @@ func wantFromDesign() *Config {
 		Listeners: []Listener{first, second},
 		Plugins: map[string]Plugin{"consul": {
 			SHA256: strings.Repeat("0", 63) + "1", Args: []string{"-x"}, Env: []string{"A=b"},
+			Confinement: Confinement{User: "nobody", NewPrivileges: true, MaxOpenFiles: 1024, MaxMemory: 512 << 20},
 		}},
 		HA:                 HA{Lease: 4 * time.Second, Beat: time.Second, Hold: 10 * time.Second, ReadMode: ReadStrict},
 		Log:                Log{Level: "debug", Format: "standard"},
@@ -112,7 +117,8 @@ const sameInJSON = `{
       "tls_min_version": "tls13", "tls_cipher_suites": ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384"],
       "max_request_size": 2097152, "http_idle_timeout": "60s"}},
     {"tcp": {"address": "127.0.0.1:8300", "tls_disable": 1, "max_request_duration": 60}}],
-  "plugin": {"consul": [{"sha256": "0000000000000000000000000000000000000000000000000000000000000001", "args": ["-x"], "env": ["A=b"]}]},
+  "plugin": {"consul": [{"sha256": "0000000000000000000000000000000000000000000000000000000000000001", "args": ["-x"], "env": ["A=b"],
+    "user": "nobody", "no_new_privs": "false", "max_open_files": "1024", "max_memory": 536870912}]},
   "ha": {"lease": 4, "beat": "1000ms", "hold": "10s", "read_mode": "strict"},
   "log_level": "debug", 
   "default_max_request_duration": 45, "cluster_name": "prod", "seal": [{"shamir": {}}]

@@ -166,6 +166,11 @@ func loadPlugin(l *loader, c *Config, label string, o *object) error {
 		"args":    list(func(p *Plugin) *[]string { return &p.Args }),
 		"env":     list(func(p *Plugin) *[]string { return &p.Env }),
 		"attach":  text(func(p *Plugin) *string { return &p.Attach }),
+
+		"user":           text(func(p *Plugin) *string { return &p.User }),
+		"no_new_privs":   used(asOpposite, func(p *Plugin) *bool { return &p.NewPrivileges }),
+		"max_open_files": used(asCount, func(p *Plugin) *int64 { return &p.MaxOpenFiles }),
+		"max_memory":     used(asMemory, func(p *Plugin) *int64 { return &p.MaxMemory }),
 	}, &next)
 	c.Plugins[label] = next
 	return nil

@@ -122,8 +122,9 @@ func (p Plugin) validate() error {
 		if path, ok := strings.CutPrefix(p.Attach, "unix://"); !ok || !filepath.IsAbs(path) {
 			errs = append(errs, errors.New("attach: must be unix:// and an absolute path"))
 		}
-		if p.Command != "" || p.SHA256 != "" || len(p.Args) > 0 || len(p.Env) > 0 {
-			errs = append(errs, errors.New("attach: a plugin that runs already is not started: take out command, args, env and sha256"))
+		if p.Command != "" || p.SHA256 != "" || len(p.Args) > 0 || len(p.Env) > 0 || p.Confinement != (Confinement{}) {
+			errs = append(errs, errors.New("attach: a plugin that runs already is not started: "+
+				"take out command, args, env, sha256, user, no_new_privs, max_open_files and max_memory"))
 		}
 	}
 	return errors.Join(errs...)

@@ -95,6 +95,45 @@ func asSize(value any) (int64, error) {
 	return n, nil
 }
 
+// asOpposite reads a boolean whose default is true into a field whose zero value is that.
+func asOpposite(value any) (bool, error) {
+	b, err := asBool(value)
+	return !b, err
+}
+
+// asCount reads a number from 1.
+func asCount(value any) (int64, error) {
+	n, ok := value.(int64)
+	if text, isText := value.(string); isText {
+		parsed, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+		n, ok = parsed, err == nil
+	}
+	if !ok || n < 1 {
+		return 0, errors.New("must be a whole number, at least 1")
+	}
+	return n, nil
+}
+
+// asMemory reads "512MiB", also with KiB or GiB, or a number of bytes.
+func asMemory(value any) (int64, error) {
+	text, isText := value.(string)
+	if !isText {
+		return asCount(value)
+	}
+	number, shift := strings.TrimSpace(text), 0
+	for i, unit := range []string{"KiB", "MiB", "GiB"} {
+		if before, ok := strings.CutSuffix(number, unit); ok {
+			number, shift = strings.TrimSpace(before), 10*(i+1)
+			break
+		}
+	}
+	n, err := asCount(number)
+	if err != nil || n > math.MaxInt64>>shift {
+		return 0, errors.New(`must be a size such as "512MiB" or "2GiB", or a number of bytes`)
+	}
+	return n << shift, nil
+}
+
 func asList(value any) ([]string, error) {
 	values, ok := value.([]any)
 	if !ok {

@@ -39,11 +39,15 @@ func launch(ctx context.Context, spec Spec, log hclog.Logger) (*process, error) 
 		return nil, fmt.Errorf("find plugin: %w", err)
 	}
 	defer prog.close()
+	credential, err := spec.Confinement.credential()
+	if err != nil {
+		return nil, err
+	}
 	sockets, err := newSocketDir()
 	if err != nil {
 		return nil, fmt.Errorf("start plugin: %w", err)
 	}
-	p := &process{program: prog, runner: newProcessRunner(spec, prog, log), sockets: sockets}
+	p := &process{program: prog, runner: newProcessRunner(spec, prog, credential, log), sockets: sockets}
 	if p.file, err = os.Stat(prog.path); err != nil {
 		log.Debug("the program's checksum will not be known", "path", prog.path, "error", err)
 	}
@@ -85,9 +89,9 @@ func (p *process) clientConfig(ctx context.Context, spec Spec, log hclog.Logger)
 		},
 		VersionedPlugins: map[int]goplugin.PluginSet{wire.ProtocolVersion: {}}, // we use the connection itself
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
-		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
+		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, socketDir string) (runner.Runner, error) {
 			p.runner.cmd.Env = append(p.runner.cmd.Env, cmd.Env...)
-			return p.runner, nil
+			return p.runner, p.sockets.admit(p.runner.cmd.SysProcAttr.Credential, socketDir)
 		},
 		SkipHostEnv:      true,
 		StartTimeout:     timeout,

@@ -24,8 +24,10 @@ type Spec struct {
 	Env []string
 	// SHA256 pins the program, in hex. Empty means not pinned.
 	SHA256 string
+	// Confinement is what the process is kept from.
+	Confinement Confinement
 	// Attach is the address, unix:///path, of a plugin that runs already. Nothing is
-	// started then, and Directory, Command, Args, Env and SHA256 do not matter.
+	// started then, and Directory, Command, Args, Env, SHA256 and Confinement do not matter.
 	Attach string
 	// Options are the storage stanza: name to string, bool, number or list of strings.
 	Options map[string]any

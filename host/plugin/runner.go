@@ -36,6 +36,7 @@ const (
 type processRunner struct {
 	cmd   *exec.Cmd
 	image *os.File // executed by descriptor instead of cmd.Path; may be nil
+	bound Confinement
 	log   hclog.Logger
 
 	stdout       *io.PipeReader // the handshake line, then nothing until the end
@@ -57,15 +58,18 @@ type processRunner struct {
 	printed   string // the first line on stdout that is no handshake
 }
 
-func newProcessRunner(spec Spec, prog program, log hclog.Logger) *processRunner {
+// newProcessRunner prepares to run prog as credential says, or as the user of this process if
+// that is nil.
+func newProcessRunner(spec Spec, prog program, credential *syscall.Credential, log hclog.Logger) *processRunner {
 	r := &processRunner{
 		cmd: &exec.Cmd{
 			Path:        prog.path,
 			Args:        append([]string{prog.path}, spec.Args...),
 			Env:         append([]string{}, spec.Env...), // not nil: nil would mean ours
-			SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
+			SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Credential: credential},
 		},
 		image:     prog.image,
+		bound:     spec.Confinement,
 		log:       log,
 		stopped:   make(chan struct{}, 1),
 		done:      make(chan struct{}),
@@ -110,7 +114,7 @@ func (r *processRunner) start() error {
 	}
 	defer func() { _ = stderrEnd.Close() }()
 	r.cmd.Stdout, r.cmd.Stderr = stdoutEnd, stderrEnd
-	if err := r.cmd.Start(); err != nil {
+	if err := r.bound.start(r.cmd); err != nil {
 		return errors.Join(err, stdout.Close(), stderr.Close())
 	}
 	go r.reap(stdout, stderr) // ends with the process; Wait and Kill wait for it

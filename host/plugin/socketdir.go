@@ -106,6 +106,21 @@ func lockOpened(dir *os.File, path string) error {
 	return nil
 }
 
+// admit gives inner, a directory in d, to another user. The way to it is open to everyone then;
+// what is in it, to that user alone and to root. A nil credential means no other user.
+func (d *socketDir) admit(credential *syscall.Credential, inner string) error {
+	if credential == nil {
+		return nil
+	}
+	if err := os.Chown(inner, int(credential.Uid), int(credential.Gid)); err != nil {
+		return fmt.Errorf("give socket directory to the plugin's user: %w", err)
+	}
+	if err := os.Chmod(d.path, 0o711); err != nil {
+		return fmt.Errorf("let the plugin's user to its socket directory: %w", err)
+	}
+	return nil
+}
+
 // remove deletes the directory with all in it. It may be called again.
 func (d *socketDir) remove() error {
 	err := os.RemoveAll(d.path)

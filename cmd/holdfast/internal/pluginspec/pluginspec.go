@@ -14,6 +14,10 @@ func Of(cfg *config.Config, storageType string) plugin.Spec {
 	spec := plugin.Spec{
 		Type: storageType, Directory: cfg.PluginDirectory,
 		Command: p.Command, Args: p.Args, Env: p.Env, SHA256: p.SHA256, Attach: p.Attach,
+		Confinement: plugin.Confinement{
+			User: p.User, NewPrivileges: p.NewPrivileges,
+			MaxOpenFiles: uint64(p.MaxOpenFiles), MaxMemory: uint64(p.MaxMemory), // not negative
+		},
 	}
 	if cfg.Storage.Type == storageType {
 		spec.Options, spec.Place = cfg.Storage.Options, cfg.Storage.Place
