@@ -28,10 +28,14 @@ const lockPoll = time.Millisecond
 // It needs a local file system: network file systems keep neither promise.
 type file struct {
 	path string
-	dir  *os.File      // of path, to make renames durable
-	lock *os.File      // path.lock, which is never replaced
-	turn chan struct{} // holds a token while a goroutine uses what follows
+	dir  *os.File // of path, to make renames durable
+	lock *os.File // path.lock, which is never replaced
 
+	// writers lets one goroutine at a time wait for the lock and have it: the lock tells
+	// processes apart, not goroutines. Readers do not wait for it.
+	writers gate
+	// users guards what follows.
+	users   gate
 	current document // as last read or written
 	// pin is the file of current. While it is open no other file has its inode
 	// number, so the number tells whether path was replaced.
@@ -39,7 +43,7 @@ type file struct {
 }
 
 // openFile prepares to read and write path, which need not exist.
-func openFile(path string) (_ *file, err error) {
+func openFile(path string) (*file, error) {
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return nil, fmt.Errorf("open the directory of the data file: %w", err)
@@ -48,7 +52,7 @@ func openFile(path string) (_ *file, err error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the lock of the data file: %w", err), dir.Close())
 	}
-	return &file{path: path, dir: dir, lock: lock, turn: make(chan struct{}, 1)}, nil
+	return &file{path: path, dir: dir, lock: lock, writers: make(gate, 1), users: make(gate, 1)}, nil
 }
 
 // close is called once nobody uses f any more.
@@ -60,27 +64,29 @@ func (f *file) close() error {
 	return err
 }
 
-// begin waits for the turn of its caller, who ends it with end.
-func (f *file) begin(ctx context.Context) error {
+// gate is a mutex whose waiters give up when their context ends.
+type gate chan struct{}
+
+func (g gate) enter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	select {
-	case f.turn <- struct{}{}:
+	case g <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func (f *file) end() { <-f.turn }
+func (g gate) leave() { <-g }
 
 // view returns the document of now.
 func (f *file) view(ctx context.Context) (document, error) {
-	if err := f.begin(ctx); err != nil {
+	if err := f.users.enter(ctx); err != nil {
 		return document{}, err
 	}
-	defer f.end()
+	defer f.users.leave()
 	return f.read()
 }
 
@@ -88,14 +94,18 @@ func (f *file) view(ctx context.Context) (document, error) {
 // durable when update returns. An error of change leaves the document as it is and is
 // returned.
 func (f *file) update(ctx context.Context, change func(next *document) error) error {
-	if err := f.begin(ctx); err != nil {
+	if err := f.writers.enter(ctx); err != nil {
 		return storage.NotApplied(err)
 	}
-	defer f.end()
+	defer f.writers.leave()
 	if err := f.takeLock(ctx); err != nil {
 		return storage.NotApplied(err)
 	}
 	defer f.freeLock()
+	if err := f.users.enter(ctx); err != nil {
+		return storage.NotApplied(err)
+	}
+	defer f.users.leave()
 	now, err := f.read()
 	if err != nil {
 		return storage.NotApplied(err)
@@ -107,7 +117,7 @@ func (f *file) update(ctx context.Context, change func(next *document) error) er
 	return f.replace(next)
 }
 
-// read returns the document of now. Its caller has the turn.
+// read returns the document of now. Its caller is the only user.
 func (f *file) read() (document, error) {
 	info, err := os.Stat(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -152,7 +162,7 @@ func (f *file) keep(next document, opened *os.File) error {
 	return old.Close()
 }
 
-// replace makes next the content of the file. Its caller has the turn and the lock.
+// replace makes next the content of the file. Its caller is the only user, and has the lock.
 func (f *file) replace(next document) error {
 	text, err := json.Marshal(next)
 	if err != nil {

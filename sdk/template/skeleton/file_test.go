@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -59,5 +60,33 @@ func TestDamagedFileIsReportedAtTheStart(t *testing.T) {
 func TestRelativePathIsRefused(t *testing.T) {
 	if err := (Config{Path: "data.json"}).Validate(); err == nil || !strings.Contains(err.Error(), `"path"`) {
 		t.Errorf("got %v, want an error that names the option", err)
+	}
+}
+
+// A process that is frozen while it changes the file holds up other writers, but no reader.
+func TestReadersDoNotWaitForTheLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data.json")
+	frozen, b := openAt(t, path), openAt(t, path)
+	if err := b.Write(t.Context(), []storage.Op{storage.Put("k", []byte("v"))}); err != nil {
+		t.Fatalf("write: %v", err)
+	}
+	if err := frozen.file.takeLock(t.Context()); err != nil {
+		t.Fatalf("take the lock: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	written := make(chan error, 1)
+	go func() { written <- b.Write(ctx, []storage.Op{storage.Delete("k")}) }()
+	for range 100 {
+		if item, err := b.Get(t.Context(), "k"); err != nil || string(item.Value) != "v" {
+			t.Fatalf("get while another process has the lock: got %q, %v, want v", item.Value, err)
+		}
+	}
+	cancel()
+	if err := <-written; storage.OutcomeOf(err) != storage.Unapplied {
+		t.Errorf("a write that never got the lock: got %v, want an error that says it was not applied", err)
+	}
+	frozen.file.freeLock()
+	if err := b.Write(t.Context(), []storage.Op{storage.Delete("k")}); err != nil {
+		t.Errorf("write once the lock is free: %v", err)
 	}
 }
