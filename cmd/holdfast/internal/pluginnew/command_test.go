@@ -51,6 +51,9 @@ func TestNewWritesTheModule(t *testing.T) {
 		if strings.Contains(string(text), template.Name) {
 			t.Errorf("%s has the name of the skeleton in it", path)
 		}
+		if strings.Contains(string(text), "TODO") && entry.Name() != "README.md" {
+			t.Errorf("%s has something to do in it; the one list is in README.md", path)
+		}
 		return err
 	})
 	if err != nil {
