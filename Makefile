@@ -21,12 +21,14 @@ servers: ## the real storage servers, under .servers/
 	@scripts/servers/install
 
 # The tests of the whole system start a dozen processes each: one package at a time, so
-# that they measure Holdfast and not each other.
+# that they measure Holdfast and not each other. The contract of an example is tested on its
+# finished program, in test/examples.
 test: servers ## all tests, on the real servers
 	status=0; \
 	go test -race -p 2 -timeout 20m $$(go list ./... | grep -v /holdfast/test/) || status=$$?; \
 	go test -race -tags faultclock ./host/clock || status=$$?; \
 	go test -race -p 1 -timeout 40m ./test/... || status=$$?; \
+	(cd examples/postgres && go test -race -skip '^TestContract$$' .) || status=$$?; \
 	exit $$status
 
 test-full: test chaos ## the long ones too
@@ -49,6 +51,7 @@ lint: tools-lint tools-proto
 vet:
 	go vet ./...
 	go vet -tags faultclock,holdfast_previous,template_ha ./...
+	cd examples/postgres && go vet ./... && test -z "$$(gofmt -l . | tee /dev/stderr)"
 
 generate: tools-proto ## Go code from the .proto files, docs/plugins/ from the plugins
 	PATH="$(TOOLS):$$PATH" buf generate
@@ -59,6 +62,7 @@ generate-check: tools-proto ## what is generated is what its sources say
 
 tidy-check:
 	go mod tidy -diff
+	cd examples/postgres && go mod tidy -diff
 
 bench: servers ## how fast it is, against the store itself; then the smallest parts alone
 	go test -run '^$$' -bench . -benchtime 3x ./test/bench
