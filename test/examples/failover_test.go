@@ -30,10 +30,9 @@ func failover(t *testing.T, storage string) {
 	defer writing.Wait()
 	defer stop()
 	harness.Eventually(t, "writes succeed", w.atLeast(20))
-	before := w.acked.Load()
-	killed := time.Now()
 	active.KillBoth()
-	harness.Eventually(t, "writes succeed again", w.atLeast(before+2)) // one may have been on its way
+	killed, before := time.Now(), w.acked.Load()
+	harness.Eventually(t, "writes succeed again", w.atLeast(before+2)) // one may be on its way
 	t.Logf("%d writes acknowledged before the kill; the next two %v after it", before, time.Since(killed).Round(time.Millisecond))
 	harness.Eventually(t, "writes go on", w.atLeast(before+20))
 	stop()
