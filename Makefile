@@ -1,5 +1,5 @@
 # Everything there is to do here. To build takes Go and nothing else; the tests also need
-# root, iproute2, nsenter, a C compiler, Java and apt for ZooKeeper (see CONTRIBUTING.md). All
+# root, iproute2, nsenter, a C compiler, Java and apt for the rest (see CONTRIBUTING.md). All
 # other tools and test servers are pinned by the modules under scripts/ and built from the
 # module proxy.
 SHELL   := /usr/bin/env bash -euo pipefail

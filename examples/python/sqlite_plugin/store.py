@@ -86,7 +86,7 @@ class Store:
                     self._writer.execute("ROLLBACK")
                 if not _busy(error) or time.monotonic() >= deadline:
                     raise
-            threading.Event().wait(0.01)
+            time.sleep(0.01)
 
     def close(self):
         """Free the file. No other method is called during or after close."""
