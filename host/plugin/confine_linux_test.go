@@ -48,7 +48,7 @@ func TestConfinement(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, _ := open(t, plugin.Spec{Type: "good", Directory: directory(t, "good"), Confinement: tt.confinement})
+			s, _ := open(t, plugin.Spec{Type: "good", Directory: directory(t, "good"), Confinement: tt.confinement, StartTimeout: patience})
 			for range 2 {
 				pid := pidOf(t, s, "pid")
 				for _, pattern := range tt.status {
@@ -87,7 +87,7 @@ func TestPluginOfAnotherUser(t *testing.T) {
 			dir := open0755(t)
 			path := filepath.Join(dir, "holdfast-storage-good")
 			install(t, path)
-			spec := plugin.Spec{Type: "good", Directory: dir, Confinement: plugin.Confinement{User: "nobody"}}
+			spec := plugin.Spec{Type: "good", Directory: dir, Confinement: plugin.Confinement{User: "nobody"}, StartTimeout: patience}
 			if pinned {
 				spec.SHA256 = sumOf(t, path)
 			}
@@ -142,7 +142,7 @@ func TestConfinementThatIsNotPossible(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			socketDir := sockets(t)
-			s, err := plugin.Open(within(t, patience), plugin.Spec{Type: "good", Directory: directory(t, "good"), Confinement: tt.confinement}, newLog(t))
+			s, err := plugin.Open(within(t, patience), plugin.Spec{Type: "good", Directory: directory(t, "good"), Confinement: tt.confinement, StartTimeout: patience}, newLog(t))
 			if err == nil {
 				t.Fatal("opened", s.Close())
 			}

@@ -6,17 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/holdfast/holdfast/sdk/storage"
 	"github.com/holdfast/holdfast/sdk/wire"
 )
-
-// inspectTimeout bounds everything that Inspect does with one plugin but stopping it, which
-// takes stopGrace and killWait at most.
-const inspectTimeout = 10 * time.Second
 
 // Trust is what can be told about a program without starting it.
 type Trust struct {
@@ -86,8 +81,8 @@ type Inspection struct {
 
 // Inspect starts the plugin of spec as a server does, or attaches to it, asks what it is, and
 // stops it. It needs no options and does not configure the plugin. One that a server would
-// refuse is not started. It takes a quarter of a minute at most, whatever the plugin does,
-// and nothing of the plugin is left.
+// refuse is not started. It takes twice spec.StartTimeout at most and some seconds to stop the
+// plugin, whatever that does, and nothing of it is left.
 func Inspect(ctx context.Context, spec Spec, log hclog.Logger) Inspection {
 	var found Inspection
 	if spec.Attach == "" {
@@ -96,7 +91,7 @@ func Inspect(ctx context.Context, spec Spec, log hclog.Logger) Inspection {
 			return found
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 2*spec.startTimeout())
 	defer cancel()
 	p, err := reach(ctx, spec, log)
 	if err != nil {

@@ -149,7 +149,7 @@ func TestLockedProgram(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := directory(t, "good")
-			spec := plugin.Spec{Type: "good", Directory: dir, Args: []string{"good"}}
+			spec := plugin.Spec{Type: "good", Directory: dir, Args: []string{"good"}, StartTimeout: patience}
 			tt.prepare(t, dir, sumOf(t, filepath.Join(dir, "holdfast-storage-good")), &spec)
 			s, err := plugin.Open(within(t, patience), spec, newLog(t))
 			switch {
@@ -188,7 +188,7 @@ func TestTrustIsLogged(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := directory(t, "good")
-			spec := plugin.Spec{Type: "good", Directory: dir}
+			spec := plugin.Spec{Type: "good", Directory: dir, StartTimeout: patience}
 			tt.prepare(t, dir, &spec)
 			s, logger := open(t, spec)
 			send(t, s.Info().PID, syscall.SIGKILL)
@@ -206,7 +206,7 @@ func TestChangedPinnedPlugin(t *testing.T) {
 	dir := directory(t, "good")
 	program, right := filepath.Join(dir, "holdfast-storage-good"), filepath.Join(dir, "right")
 	lock(t, dir, sumOf(t, program)+"  holdfast-storage-good\n")
-	s, _ := open(t, plugin.Spec{Type: "good", Directory: dir})
+	s, _ := open(t, plugin.Spec{Type: "good", Directory: dir, StartTimeout: patience})
 	rename(t, program, right)
 	if err := os.WriteFile(program, []byte("#!/bin/sh\necho somebody else was here >&2\n"), 0o755); err != nil {
 		t.Fatal(err)

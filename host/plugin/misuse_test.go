@@ -21,7 +21,7 @@ import (
 func TestScriptThatForks(t *testing.T) {
 	socketDir := sockets(t)
 	dir, pids := directory(t), filepath.Join(t.TempDir(), "pids")
-	spec := plugin.Spec{Directory: dir, StartTimeout: 3 * time.Second}
+	spec := plugin.Spec{Directory: dir, StartTimeout: 5 * time.Second}
 	script(t, dir, &spec, "#!/bin/sh\nsleep 1000 &\necho $! $$ >'"+pids+"'\necho three of us >&2\nsleep 1000\n", 0o755)
 	s, err := plugin.Open(within(t, patience), spec, newLog(t))
 	if err == nil {
@@ -47,7 +47,7 @@ func TestScriptThatForks(t *testing.T) {
 func TestKilledEverySecond(t *testing.T) {
 	const deaths = 4
 	socketDir := sockets(t)
-	s, logger := open(t, plugin.Spec{Type: "good", Directory: directory(t, "good"), Patience: plugin.Patience{Silent: time.Minute}})
+	s, logger := open(t, plugin.Spec{Type: "good", Directory: directory(t, "good"), StartTimeout: patience, Patience: plugin.Patience{Silent: time.Minute}})
 	served := 0
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
@@ -82,7 +82,7 @@ func TestKilledEverySecond(t *testing.T) {
 
 // What is larger than any plugin may hold is refused, with the sizes, and the next call works.
 func TestValueOverTheLimits(t *testing.T) {
-	s, _ := open(t, plugin.Spec{Type: "good", Directory: directory(t, "good")})
+	s, _ := open(t, plugin.Spec{Type: "good", Directory: directory(t, "good"), StartTimeout: patience})
 	pid := s.Info().PID
 	get := func(size int) (storage.Item, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)

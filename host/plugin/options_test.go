@@ -37,7 +37,7 @@ func TestOptionsAreChecked(t *testing.T) {
 			socketDir := sockets(t)
 			logger := newLog(t)
 			s, err := plugin.Open(within(t, patience), plugin.Spec{
-				Type: "good", Directory: directory(t, "good"), Args: []string{tt.mode}, Options: tt.options, Place: tt.place,
+				Type: "good", Directory: directory(t, "good"), Args: []string{tt.mode}, Options: tt.options, Place: tt.place, StartTimeout: patience,
 			}, logger)
 			switch {
 			case err == nil:

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	hcli "github.com/hashicorp/cli"
 )
@@ -115,14 +116,20 @@ func noArguments(args []string) error {
 	return nil
 }
 
-// formatFlag declares -format.
-func formatFlag(f *flag.FlagSet, format *string) {
-	*format = "table"
+// inspection is the flags of the commands that start plugins.
+type inspection struct {
+	format  string
+	timeout time.Duration // for a plugin to start, and as long again to answer
+}
+
+func (i *inspection) declare(f *flag.FlagSet) {
+	f.DurationVar(&i.timeout, "timeout", 10*time.Second, "most `time` for one plugin to start, and for it to answer")
+	i.format = "table"
 	f.Func("format", "of the output: table or json (table)", func(text string) error {
 		if text != "table" && text != "json" {
 			return errors.New("want table or json")
 		}
-		*format = text
+		i.format = text
 		return nil
 	})
 }

@@ -3,7 +3,6 @@ package plugindir
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"strings"
@@ -15,7 +14,11 @@ import (
 )
 
 // infoAction is "plugin info".
-type infoAction struct{ plugin, format string }
+type infoAction struct {
+	inspection
+
+	plugin string
+}
 
 func (*infoAction) name() string     { return "plugin info" }
 func (*infoAction) synopsis() string { return "Show all that is known of one storage plugin" }
@@ -29,8 +32,6 @@ func (*infoAction) help() string {
 
   Example: holdfast plugin info consul -plugin-dir=/usr/lib/holdfast/plugins`
 }
-
-func (a *infoAction) declare(f *flag.FlagSet) { formatFlag(f, &a.format) }
 
 func (a *infoAction) take(args []string) error {
 	if len(args) != 1 {
@@ -48,7 +49,7 @@ func (a *infoAction) run(ctx context.Context, from source, out io.Writer) (bool,
 	var types []string
 	for _, spec := range specs {
 		if spec.Type == a.plugin {
-			e := inspect(ctx, []plugin.Spec{spec})[0]
+			e := a.inspect(ctx, []plugin.Spec{spec})[0]
 			return e.Problem == "", a.print(e, out)
 		}
 		types = append(types, spec.Type)

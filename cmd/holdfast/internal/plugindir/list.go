@@ -3,7 +3,6 @@ package plugindir
 import (
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"strconv"
@@ -56,15 +55,16 @@ func newEntry(spec plugin.Spec, found plugin.Inspection) entry {
 }
 
 // inspect asks all plugins of specs, some at a time, and returns the answers in their order.
-func inspect(ctx context.Context, specs []plugin.Spec) []entry {
+func (i *inspection) inspect(ctx context.Context, specs []plugin.Spec) []entry {
 	entries := make([]entry, len(specs))
 	slots := make(chan struct{}, inspections)
 	var asking sync.WaitGroup
-	for i, spec := range specs {
+	for n, spec := range specs {
+		spec.StartTimeout = i.timeout
 		slots <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-slots }()
-			entries[i] = newEntry(spec, plugin.Inspect(ctx, spec, hclog.NewNullLogger()))
+			entries[n] = newEntry(spec, plugin.Inspect(ctx, spec, hclog.NewNullLogger()))
 		})
 	}
 	asking.Wait()
@@ -72,7 +72,7 @@ func inspect(ctx context.Context, specs []plugin.Spec) []entry {
 }
 
 // listAction is "plugin list".
-type listAction struct{ format string }
+type listAction struct{ inspection }
 
 func (*listAction) name() string             { return "plugin list" }
 func (*listAction) synopsis() string         { return "List the storage plugins of a directory" }
@@ -86,14 +86,12 @@ func (*listAction) help() string {
   the exit code is 0 all the same.`
 }
 
-func (a *listAction) declare(f *flag.FlagSet) { formatFlag(f, &a.format) }
-
 func (a *listAction) run(ctx context.Context, from source, out io.Writer) (bool, error) {
 	specs, err := from.specs()
 	if err != nil {
 		return false, err
 	}
-	entries := inspect(ctx, specs)
+	entries := a.inspect(ctx, specs)
 	if a.format == "json" {
 		return true, printJSON(out, entries)
 	}
