@@ -90,6 +90,10 @@ func (c Confinement) limit(pid int) error {
 			continue
 		}
 		err := unix.Prlimit(pid, one.resource, &unix.Rlimit{Cur: one.most, Max: one.most}, nil)
+		if errors.Is(err, unix.EPERM) && c.User != "" {
+			return fmt.Errorf("set %s of a plugin that runs as another user: this server lacks the capability CAP_SYS_RESOURCE: "+
+				"give it that, or take out user or %s", one.key, one.key)
+		}
 		if errors.Is(err, unix.EPERM) {
 			return fmt.Errorf("set %s of the plugin to %d: it is more than this server may have itself", one.key, one.most)
 		}

@@ -5,8 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast/host/plugin"
 )
@@ -113,6 +116,43 @@ func TestPluginOfAnotherUser(t *testing.T) {
 			checkNothingLeft(t, socketDir)
 		})
 	}
+}
+
+// Limits for a process of another user take a capability, which containers often lack. Then
+// the error names it.
+func TestLimitsOfAnotherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return // see TestPluginOfAnotherUser
+	}
+	mask := regexp.MustCompile(`CapEff:\s*([0-9a-f]+)`).FindStringSubmatch(proc(t, os.Getpid(), "status"))
+	if mask == nil {
+		t.Fatal("/proc/self/status does not tell the capabilities")
+	}
+	capabilities, err := strconv.ParseUint(mask[1], 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	socketDir := sockets(t)
+	chmod(t, socketDir, 0o755)
+	dir := open0755(t)
+	install(t, filepath.Join(dir, "holdfast-storage-good"))
+	s, err := plugin.Open(within(t, patience), plugin.Spec{
+		Type: "good", Directory: dir, Confinement: plugin.Confinement{User: "nobody", MaxOpenFiles: 77}, StartTimeout: patience,
+	}, newLog(t))
+	if capabilities&(1<<unix.CAP_SYS_RESOURCE) == 0 {
+		if err == nil {
+			t.Fatal("opened", s.Close())
+		}
+		checkOneLine(t, err, "set max_open_files", "CAP_SYS_RESOURCE")
+	} else if err != nil {
+		t.Fatal(err)
+	} else {
+		wantMatch(t, proc(t, pidOf(t, s, "pid"), "limits"), `^Max open files\s+77\s+77\s`)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	checkNothingLeft(t, socketDir)
 }
 
 // open0755 returns a directory that every user can get to.

@@ -3,6 +3,8 @@ package plugindir_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,19 +50,28 @@ func directory(t *testing.T, types ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, err := os.ReadFile(self)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, one := range types {
-		put(t, dir, plugin.ProgramPrefix+one, string(program), 0o755)
+		path := filepath.Join(dir, plugin.ProgramPrefix+one)
+		if os.Link(self, path) == nil {
+			continue
+		}
+		program, err := os.ReadFile(self) // on another file system
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, dir, filepath.Base(path), string(program), 0o755)
 	}
 	return dir
 }
 
+// put makes a new file: what is there may be a link to this program.
+
 func put(t *testing.T, dir, name, text string, mode os.FileMode) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
 		t.Fatal(err)
 	}
