@@ -72,6 +72,8 @@ func (s *server) reloadPlugin(ctx context.Context, r *http.Request) *Response {
 
 // response is the usual envelope.
 func (p StoragePlugin) response() *Response {
-	return plain(object{"request_id": newRequestID(), "lease_id": "", "renewable": false, "lease_duration": 0,
-		"data": p, "wrap_info": nil, "warnings": nil, "auth": nil})
+	return plain(object{
+		"request_id": newRequestID(), "lease_id": "", "renewable": false, "lease_duration": 0,
+		"data": p, "wrap_info": nil, "warnings": nil, "auth": nil,
+	})
 }

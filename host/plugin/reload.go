@@ -17,10 +17,10 @@ import (
 const drainTime = 15 * time.Second
 
 var (
-	// ErrReloading: another Reload is under way. Nothing was done.
+	// ErrReloading means that another Reload is under way. Nothing was done.
 	ErrReloading = errors.New("another reload of the storage plugin is under way")
-	// ErrNotReloaded: what was started can not take the place of the plugin that runs, which goes
-	// on as if nothing had happened.
+	// ErrNotReloaded means that what was started can not take the place of the plugin that runs,
+	// which goes on as if nothing had happened.
 	ErrNotReloaded = errors.New("storage plugin not reloaded, and unchanged")
 
 	errReplaced = errors.New("plugin replaced by a reload")

@@ -26,6 +26,12 @@ import (
 // sameEverywhere is a key whose item is the same in every process of the test plugin.
 const sameEverywhere = "about/config"
 
+// steady is spec for a plugin that is never taken for dead because the machine is busy.
+func steady(spec plugin.Spec) plugin.Spec {
+	spec.StartTimeout, spec.Patience.Silent = patience, time.Hour
+	return spec
+}
+
 // load makes every kind of call, again and again, until stop is called, which fails the test
 // if one of them failed, and returns how many there were.
 func load(t *testing.T, s *plugin.Storage) (stop func() int) {
@@ -76,7 +82,7 @@ func load(t *testing.T, s *plugin.Storage) (stop func() int) {
 func TestReload(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	socketDir := sockets(t)
-	s, _ := open(t, plugin.Spec{Type: "good", Directory: directory(t, "good"), Options: map[string]any{"path": "x/"}})
+	s, _ := open(t, steady(plugin.Spec{Type: "good", Directory: directory(t, "good"), Options: map[string]any{"path": "x/"}}))
 	stop := load(t, s)
 	for i := range 3 {
 		old := s.Info().PID
@@ -139,7 +145,7 @@ func TestReloadRefused(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			socketDir := sockets(t)
 			dir := directory(t, "good")
-			spec := plugin.Spec{Type: "good", Directory: dir}
+			spec := steady(plugin.Spec{Type: "good", Directory: dir})
 			if tt.args != nil {
 				spec.Args = tt.args(t)
 			}
@@ -173,7 +179,7 @@ func TestReloadRefused(t *testing.T) {
 func TestReloadWhileDown(t *testing.T) {
 	socketDir := sockets(t)
 	dir := directory(t, "good")
-	s, _ := open(t, plugin.Spec{Type: "good", Directory: dir})
+	s, _ := open(t, steady(plugin.Spec{Type: "good", Directory: dir}))
 	program, away := filepath.Join(dir, "holdfast-storage-good"), filepath.Join(dir, "away")
 	rename(t, program, away)
 	send(t, pidOf(t, s, "pid"), syscall.SIGKILL)
@@ -200,7 +206,7 @@ func TestReloadWhileDown(t *testing.T) {
 // Of several reloads at a time one is made, and the others say that they were not.
 func TestReloadTwiceAtOnce(t *testing.T) {
 	socketDir := sockets(t)
-	s, _ := open(t, plugin.Spec{Type: "good", Directory: directory(t, "good")})
+	s, _ := open(t, steady(plugin.Spec{Type: "good", Directory: directory(t, "good")}))
 	stop := load(t, s)
 	results := make(chan error, 4)
 	for range cap(results) {
@@ -231,7 +237,7 @@ func TestCloseDuringReload(t *testing.T) {
 		t.Run(wait.String(), func(t *testing.T) {
 			before := goleak.IgnoreCurrent()
 			socketDir := sockets(t)
-			s, _ := open(t, plugin.Spec{Type: "good", Directory: directory(t, "good")})
+			s, _ := open(t, steady(plugin.Spec{Type: "good", Directory: directory(t, "good")}))
 			ctx := within(t, patience)
 			reloaded := make(chan error, 1)
 			go func() { reloaded <- s.Reload(ctx, sameEverywhere) }()
@@ -253,7 +259,7 @@ func TestCloseDuringReload(t *testing.T) {
 
 // The process that was replaced keeps the last will until the new one has it.
 func TestReloadMovesTheLastWill(t *testing.T) {
-	s, _ := open(t, plugin.Spec{Type: "good", Directory: directory(t, "good"), Args: []string{"will"}})
+	s, _ := open(t, steady(plugin.Spec{Type: "good", Directory: directory(t, "good"), Args: []string{"will"}}))
 	h := &holder{t: t, s: s}
 	s.SetLastWill("record", []byte("x"))
 	h.commit()
@@ -283,7 +289,7 @@ func TestReloadMovesTheLastWill(t *testing.T) {
 
 // A will that was taken back keeps nothing alive, though the plugin has not been told yet.
 func TestReloadWithoutATenure(t *testing.T) {
-	s, _ := open(t, plugin.Spec{Type: "good", Directory: directory(t, "good"), Args: []string{"will"}})
+	s, _ := open(t, steady(plugin.Spec{Type: "good", Directory: directory(t, "good"), Args: []string{"will"}}))
 	h := &holder{t: t, s: s}
 	s.SetLastWill("record", []byte("x"))
 	h.commit()
@@ -314,7 +320,7 @@ func TestReloadAttached(t *testing.T) {
 			return handle(ctx, req)
 		}))
 	defer stop()
-	s, _ := open(t, plugin.Spec{Type: "good", Attach: "unix://" + path})
+	s, _ := open(t, steady(plugin.Spec{Type: "good", Attach: "unix://" + path}))
 	stopLoad := load(t, s)
 	if err := s.Reload(within(t, patience), sameEverywhere); err != nil {
 		t.Error(err)
@@ -337,7 +343,7 @@ func TestChecksumOfWhatRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := fmt.Sprintf("%x", sha256.Sum256(text))
-	s, _ := open(t, plugin.Spec{Type: "good", Directory: dir})
+	s, _ := open(t, steady(plugin.Spec{Type: "good", Directory: dir}))
 	rename(t, program, filepath.Join(dir, "old"))
 	if err := os.WriteFile(program, append(text, "another"...), 0o755); err != nil {
 		t.Fatal(err)
@@ -356,7 +362,7 @@ func TestChecksumOfWhatRuns(t *testing.T) {
 	if err := os.WriteFile(script, []byte(lines), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	wrapped, _ := open(t, plugin.Spec{Type: "good", Directory: dir, Command: "wrapper"})
+	wrapped, _ := open(t, steady(plugin.Spec{Type: "good", Directory: dir, Command: "wrapper"}))
 	eventually(t, "checksum of the script", func() bool { return wrapped.Info().SHA256 != "" })
 	if got, want := wrapped.Info().SHA256, fmt.Sprintf("%x", sha256.Sum256([]byte(lines))); got != want {
 		t.Errorf("got %s, want %s", got, want)

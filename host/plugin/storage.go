@@ -34,13 +34,9 @@ type Storage struct {
 	capabilities storage.Capabilities
 	ha           bool
 
-	cancel    context.CancelFunc // ends supervise
-	done      chan struct{}      // supervise has ended
-	closeErr  error              // set before done is closed
-	offers    chan offer         // from Reload to supervise
-	reloading chan struct{}      // holds one element while Reload runs
-	broken    chan error         // holds the reason when the plugin is broken
-	ended     chan struct{}      // closed when final is set
+	supervisor
+	reloading chan struct{} // holds one element while Reload runs
+	ended     chan struct{} // closed when final is set
 
 	will atomic.Pointer[lastWill] // nil: none
 
@@ -95,13 +91,12 @@ func open(ctx context.Context, spec Spec, logger hclog.Logger) (*Storage, error)
 		log:          log,
 		capabilities: first.backend.Capabilities(),
 		ha:           first.desc.HA,
-		cancel:       cancel,
-		done:         make(chan struct{}),
-		offers:       make(chan offer),
-		reloading:    make(chan struct{}, 1),
-		broken:       make(chan error, 1),
-		ended:        make(chan struct{}),
-		changed:      make(chan struct{}),
+		supervisor: supervisor{
+			cancel: cancel, done: make(chan struct{}), offers: make(chan offer), broken: make(chan error, 1),
+		},
+		reloading: make(chan struct{}, 1),
+		ended:     make(chan struct{}),
+		changed:   make(chan struct{}),
 	}
 	s.up(first)
 	go s.supervise(life, first) // ended and awaited by Close

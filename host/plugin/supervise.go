@@ -26,6 +26,15 @@ var (
 	errUnlike = errors.New("another plugin than before")
 )
 
+// supervisor is the goroutine that runs Storage.supervise, for others.
+type supervisor struct {
+	cancel   context.CancelFunc // ends it
+	done     chan struct{}      // closed when it has ended
+	closeErr error              // set before done is closed
+	offers   chan offer         // from Reload
+	broken   chan error         // gets the reason when the plugin is broken; buffered
+}
+
 // supervise keeps the plugin up, beginning with session, until ctx ends or the plugin
 // is broken.
 func (s *Storage) supervise(ctx context.Context, current *session) {
