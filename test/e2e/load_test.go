@@ -18,7 +18,7 @@ const (
 	loadInterval = 2 * time.Millisecond
 	// loadInFlight bounds the requests at a time: a machine that can not do as many in a
 	// second does what it can, and the rate is logged.
-	loadInFlight = 64
+	loadInFlight = 16
 )
 
 // load is clients that read and write through all nodes of a cluster. Each request is sent
