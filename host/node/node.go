@@ -64,6 +64,7 @@ type Node struct {
 	ha      bool
 	config  atomic.Pointer[seal.Config]  // nil until the cluster is known to be initialised
 	attempt atomic.Pointer[seal.Attempt] // nil before the first share
+	known   atomic.Pointer[tokenSum]     // of the token that asked for the plugin last; nil: none has
 	session atomic.Pointer[session]      // nil while sealed
 	change  sync.Mutex                   // held while initialising, unsealing or sealing
 	fatal   chan error

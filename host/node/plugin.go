@@ -2,11 +2,15 @@ package node
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
 	"time"
 
 	"github.com/holdfast/holdfast/host/api"
 	"github.com/holdfast/holdfast/host/barrier"
 	"github.com/holdfast/holdfast/host/plugin"
+	"github.com/holdfast/holdfast/sdk/storage"
 )
 
 // Plugin is what an operator may ask of the storage plugin: plugin.Storage.
@@ -15,14 +19,24 @@ type Plugin interface {
 	Reload(ctx context.Context, witness string) error
 }
 
+// tokenSum is a one-way hash of a token.
+type tokenSum [sha256.Size]byte
+
 // StoragePlugin implements api.Node. The token is looked up in the store itself, so it works
-// on every unsealed node as long as the plugin does; while it does not, the error says why.
+// on every unsealed node. While the plugin is down nothing can be looked up: then a token that the
+// store has confirmed before, for this very question, will do, and for others the error says why.
 func (n *Node) StoragePlugin(ctx context.Context, token string) (api.StoragePlugin, error) {
 	s := n.session.Load()
 	if s == nil {
 		return api.StoragePlugin{}, barrier.ErrSealed
 	}
-	if err := s.requireRoot(ctx, token); err != nil {
+	sum := tokenSum(sha256.Sum256([]byte(token)))
+	err := s.requireRoot(ctx, token)
+	switch known := n.known.Load(); {
+	case err == nil:
+		n.known.Store(&sum)
+	case errors.Is(err, storage.ErrUnavailable) && known != nil && subtle.ConstantTimeCompare(sum[:], known[:]) == 1:
+	default:
 		return api.StoragePlugin{}, err
 	}
 	return n.describePlugin(), nil

@@ -62,11 +62,18 @@ func TestStoragePluginOfEachNode(t *testing.T) {
 			t.Errorf("%d reloads, want 2", p.info.Reloads)
 		}
 	}
-	// A plugin that does not work can not confirm the token, and says why.
+	// A plugin that does not work can not confirm the token. One that it has confirmed before may look,
+	// and do nothing.
 	standby := c.nodes[1]
 	standby.conn.FailAll(fakestorage.Refuse)
-	if _, err := standby.StoragePlugin(t.Context(), rootToken); !errors.Is(err, storage.ErrUnavailable) {
-		t.Errorf("got %v, want ErrUnavailable", err)
+	if got, err := standby.StoragePlugin(t.Context(), rootToken); err != nil || got.PID != 101 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if _, err := standby.StoragePlugin(t.Context(), "hvs.guess"); !errors.Is(err, storage.ErrUnavailable) {
+		t.Errorf("another token: %v, want ErrUnavailable", err)
+	}
+	if _, err := standby.ReloadPlugin(t.Context(), rootToken); !errors.Is(err, storage.ErrUnavailable) {
+		t.Errorf("reload: %v, want ErrUnavailable", err)
 	}
 	standby.conn.Heal()
 	if err := standby.Seal(t.Context(), rootToken); err != nil {
