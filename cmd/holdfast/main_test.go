@@ -24,6 +24,8 @@ func TestRunExitCodes(t *testing.T) {
 		{nil, 127, "Usage: holdfast"},
 		{[]string{"frobnicate"}, 127, "Usage: holdfast"},
 		{[]string{"operator"}, 1, "step-down"},
+		{[]string{"plugin"}, 1, "verify"},
+		{[]string{"plugin", "list"}, 1, "say where the plugins are"},
 		{[]string{"status", "-address=gopher://x"}, 1, "http://"},
 	} {
 		var out strings.Builder

@@ -127,13 +127,13 @@ func WriteLock(dir string, sums map[string]string) error {
 	}
 	var text bytes.Buffer
 	for _, name := range slices.Sorted(maps.Keys(sums)) {
-		fmt.Fprintf(&text, "%s  %s\n", sums[name], name)
+		line := sums[name] + "  " + name
+		if _, _, err := parseLockLine(line); err != nil {
+			return fmt.Errorf("write lock file: %q can not be a line of it: %w", line, err)
+		}
+		text.WriteString(line + "\n")
 	}
-	check := &Lock{path: filepath.Join(dir, LockName), entries: map[string]lockEntry{}}
-	if err := check.parse(text.String()); err != nil {
-		return err
-	}
-	if err := replaceFile(check.path, text.Bytes()); err != nil {
+	if err := replaceFile(filepath.Join(dir, LockName), text.Bytes()); err != nil {
 		return fmt.Errorf("write lock file: %w", err)
 	}
 	return nil

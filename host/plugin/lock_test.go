@@ -104,6 +104,24 @@ func TestWriteLock(t *testing.T) {
 	}
 }
 
+// FuzzLock: what WriteLock takes, ReadLock returns, and nothing else.
+func FuzzLock(f *testing.F) {
+	f.Add("holdfast-storage-consul", strings.Repeat("a", 64))
+	f.Add("x\n"+strings.Repeat("b", 64)+"  y", strings.Repeat("A", 64))
+	f.Add("*x", strings.Repeat("a", 63)+" ")
+	f.Add(" x/y ", "")
+	f.Fuzz(func(t *testing.T, name, sum string) {
+		dir := directory(t)
+		if err := plugin.WriteLock(dir, map[string]string{name: sum}); err != nil {
+			t.Skip()
+		}
+		got, err := plugin.ReadLock(dir)
+		if err != nil || !slices.Equal(got.Names(), []string{name}) || got.SHA256(name) != strings.ToLower(sum) {
+			t.Errorf("wrote %q for %q, got %+v, %v", sum, name, got, err)
+		}
+	})
+}
+
 // A program that the lock file lists is held to it, like one pinned by the configuration.
 func TestLockedProgram(t *testing.T) {
 	zeros := strings.Repeat("0", 64)

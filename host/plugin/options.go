@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,14 +10,11 @@ import (
 	"github.com/holdfast/holdfast/sdk/wire"
 )
 
-// errOptions: the storage stanza is not what the plugin says it takes. A plugin that is restarted
-// says so again, and one that was put right does not: it is no reason to give up.
-var errOptions = errors.New("storage stanza does not fit the plugin")
-
 // checkOptions compares the names in the storage stanza with what the plugin says it takes, so
 // that a mistyped one is found whatever language the plugin is written in, and before
 // anything of the stanza reaches it. Values are the plugin's own to check, and appear in no
-// error here. A plugin that lists no options is not checked.
+// error here. A plugin that lists no options is not checked. The error wraps wire.ErrInvalidConfig,
+// as does that of a plugin that refuses its stanza.
 func checkOptions(spec Spec, known []wire.Option) error {
 	if len(known) == 0 {
 		return nil
@@ -47,7 +43,7 @@ func checkOptions(spec Spec, known []wire.Option) error {
 	if len(problems) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %s", errOptions, strings.Join(problems, "; "))
+	return fmt.Errorf("%w: %s", wire.ErrInvalidConfig, strings.Join(problems, "; "))
 }
 
 // place says where an option was set, as far as the spec knows.

@@ -1,10 +1,12 @@
 package plugin_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/holdfast/holdfast/host/plugin"
+	"github.com/holdfast/holdfast/sdk/wire"
 )
 
 // The storage stanza is checked against what the plugin says it takes, before the plugin
@@ -21,7 +23,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		{"as they should be", "schema", map[string]any{"address": "a", "token": secret}, nil, nil},
 		{"what may be a default of the plugin", "schema", map[string]any{"address": "a"}, nil, nil},
 		{"mistyped, as a file has them", "schema", map[string]any{"addrss": "a", "tokem": secret}, func(name string) string { return places[name] }, []string{
-			`check options: storage stanza does not fit the plugin: h.hcl:2: storage "good": option "addrss" is unknown, did you mean "address"?; `,
+			`check options: invalid storage configuration: h.hcl:2: storage "good": option "addrss" is unknown, did you mean "address"?; `,
 			`h.hcl:3: storage "good": option "tokem" is unknown, did you mean "token"?; `,
 			`h.hcl:1: storage "good": option "address" is required: where the store is`,
 		}},
@@ -48,6 +50,9 @@ func TestOptionsAreChecked(t *testing.T) {
 				t.Error(err)
 			default:
 				checkOneLine(t, err, tt.want...)
+				if !errors.Is(err, wire.ErrInvalidConfig) {
+					t.Errorf("got %v, want it to wrap ErrInvalidConfig", err)
+				}
 				if strings.Contains(err.Error()+logger.String(), secret) {
 					t.Errorf("a value is in the error or the log: %v\n%s", err, logger)
 				}
