@@ -70,21 +70,20 @@ func buildAll() (string, error) {
 		if strings.HasPrefix(filepath.Base(pkg), "holdfast-storage-") {
 			out = filepath.Join(dir, "plugins", filepath.Base(pkg))
 		}
-		if err := build(Root(), out, pkg, built.tags); err != nil {
+		if err := build(out, pkg, built.tags); err != nil {
 			return dir, err
 		}
 	}
 	return dir, nil
 }
 
-// build builds pkg of the module in dir.
-func build(dir, out, pkg, tags string) error {
+func build(out, pkg, tags string) error {
 	args := []string{"build", "-tags", tags, "-o", out}
 	if raceEnabled {
 		args = append(args, "-race")
 	}
 	cmd := exec.Command("go", append(args, pkg)...)
-	cmd.Dir = dir
+	cmd.Dir = Root()
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", pkg, err, text)
 	}
@@ -107,18 +106,7 @@ func Holdfast(t testing.TB) string {
 func Previous(t testing.TB) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "holdfast-previous")
-	if err := build(Root(), out, filepath.Join(Root(), "cmd", "holdfast"), "holdfast_previous"); err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-// Example builds the program of a module in a directory of examples, with the race detector if
-// the test has it, and returns its path.
-func Example(t testing.TB, name string) string {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), "holdfast-storage-"+name)
-	if err := build(filepath.Join(Root(), "examples", name), out, ".", ""); err != nil {
+	if err := build(out, filepath.Join(Root(), "cmd", "holdfast"), "holdfast_previous"); err != nil {
 		t.Fatal(err)
 	}
 	return out
