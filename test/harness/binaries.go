@@ -95,7 +95,7 @@ func build(out, pkg, tags string) error {
 func Holdfast(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := build(Root(), filepath.Join(dir, "holdfast"), filepath.Join(Root(), "cmd", "holdfast"), ""); err != nil {
+	if err := build(filepath.Join(dir, "holdfast"), filepath.Join(Root(), "cmd", "holdfast"), ""); err != nil {
 		t.Fatal(err)
 	}
 	return dir
