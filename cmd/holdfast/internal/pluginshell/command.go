@@ -31,9 +31,6 @@ func Commands(ctx context.Context, env Env) map[string]hcli.CommandFactory {
 	}
 }
 
-// programPrefix and the storage type are the usual file name of a plugin.
-const programPrefix = "holdfast-storage-"
-
 // command implements hcli.Command, whose Run has no context of its own.
 type command struct {
 	ctx context.Context //nolint:containedctx // see above
@@ -136,7 +133,7 @@ func (c *command) parse(args []string) (*options, error) {
 		o.spec.Command = path
 	}
 	if o.spec.Type == "" {
-		o.spec.Type = strings.TrimPrefix(filepath.Base(o.spec.Command), programPrefix)
+		o.spec.Type = strings.TrimPrefix(filepath.Base(o.spec.Command), plugin.ProgramPrefix)
 	}
 	return o, nil
 }

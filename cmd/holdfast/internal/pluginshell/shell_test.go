@@ -13,7 +13,7 @@ import (
 // installed builds the plugin inmem and returns its path.
 func installed(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), programPrefix+"inmem")
+	path := filepath.Join(t.TempDir(), "holdfast-storage-inmem")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", path, "github.com/holdfast/holdfast/cmd/holdfast-storage-inmem")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the plugin: %v\n%s", err, out)

@@ -28,9 +28,6 @@ import (
 
 var _ storagetest.Program = (*program)(nil)
 
-// programPrefix and the storage type are the usual file name of a plugin.
-const programPrefix = "holdfast-storage-"
-
 // sharers is how many processes the clients of the suite are spread over, so that what one process
 // remembers shows in another.
 const sharers = 3
@@ -132,7 +129,7 @@ func (p *program) open(ctx context.Context) error {
 
 // findType sets the storage type: it is in the file name, or the program tells.
 func (p *program) findType(ctx context.Context) error {
-	if name, ok := strings.CutPrefix(filepath.Base(p.path), programPrefix); ok {
+	if name, ok := strings.CutPrefix(filepath.Base(p.path), plugin.ProgramPrefix); ok {
 		p.spec.Type = name
 		return nil
 	}

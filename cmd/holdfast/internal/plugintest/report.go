@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast/holdfast/host/plugin"
 	"github.com/holdfast/holdfast/sdk/storagetest"
 	"github.com/holdfast/holdfast/sdk/wire"
 )
@@ -214,7 +215,7 @@ type (
 
 func (d *document) writeJUnit(w io.Writer) error {
 	suite := junitSuite{
-		Name: programPrefix + d.Plugin.Name, Time: seconds(d.Seconds), Timestamp: d.Started.Format(time.RFC3339),
+		Name: plugin.ProgramPrefix + d.Plugin.Name, Time: seconds(d.Seconds), Timestamp: d.Started.Format(time.RFC3339),
 		Properties: []junitProperty{
 			{"version", d.Plugin.Version},
 			{"sha256", d.Plugin.SHA256},
