@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/holdfast/holdfast/host/spelling"
+	"github.com/holdfast/holdfast/sdk/spelling"
 )
 
 // rule says what becomes of one key of a stanza that is read into a T.

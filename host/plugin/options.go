@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/holdfast/holdfast/host/spelling"
+	"github.com/holdfast/holdfast/sdk/spelling"
 	"github.com/holdfast/holdfast/sdk/wire"
 )
 

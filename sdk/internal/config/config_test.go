@@ -185,21 +185,6 @@ func TestStanzaMustBeAnObject(t *testing.T) {
 	}
 }
 
-func TestEditDistance(t *testing.T) {
-	for _, test := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"", "abc", 3}, {"address", "addrss", 1}, {"kitten", "sitting", 3}, {"path", "path", 0}} {
-		if got := editDistance(test.a, test.b); got != test.want {
-			t.Errorf("%q, %q: got %d, want %d", test.a, test.b, got, test.want)
-		}
-		if got := editDistance(test.b, test.a); got != test.want {
-			t.Errorf("%q, %q: got %d, want %d", test.b, test.a, got, test.want)
-		}
-	}
-}
-
-// FuzzDecodeRoundTrip: what a struct holds comes back from its JSON.
 func FuzzDecodeRoundTrip(f *testing.F) {
 	f.Add("a:1", "t", -8, true, int64(time.Second), "x", uint8(3))
 	f.Fuzz(func(t *testing.T, address, token string, parallel int, verify bool, timeout int64, server string, small uint8) {

@@ -9,6 +9,8 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+
+	"github.com/holdfast/holdfast/sdk/spelling"
 )
 
 // Stanza is a storage stanza: option names to JSON values.
@@ -75,44 +77,11 @@ func (s *Schema) unknown(stanza Stanza) []error {
 		if slices.Contains(known, name) {
 			continue
 		}
-		if near, ok := nearest(name, known); ok {
+		if near, ok := spelling.Nearest(name, known); ok {
 			errs = append(errs, fmt.Errorf("option %q is unknown, did you mean %q?", name, near))
 			continue
 		}
 		errs = append(errs, fmt.Errorf("option %q is unknown", name))
 	}
 	return errs
-}
-
-// nearest returns the candidate that is fewest edits away from name, if it is near
-// enough to be meant.
-func nearest(name string, candidates []string) (string, bool) {
-	best, fewest := "", 1+max(1, len(name)/3)
-	for _, c := range candidates {
-		if d := editDistance(name, c); d < fewest {
-			best, fewest = c, d
-		}
-	}
-	return best, best != ""
-}
-
-// editDistance is the number of bytes to insert, delete or replace to turn a into b.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1) // distances of the part of a so far to each prefix of b
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

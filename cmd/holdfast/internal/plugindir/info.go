@@ -9,7 +9,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/holdfast/holdfast/host/plugin"
-	"github.com/holdfast/holdfast/host/spelling"
+	"github.com/holdfast/holdfast/sdk/spelling"
 	"github.com/holdfast/holdfast/sdk/wire"
 )
 

@@ -1,4 +1,5 @@
-// Package spelling finds what somebody meant who mistyped a name.
+// Package spelling finds what somebody meant who mistyped a name: the same for a host, which
+// checks the names of options, and for the SDK, which does in plugins under any host.
 package spelling
 
 // longest is the length in bytes from which on a name is not compared any more: no key or
