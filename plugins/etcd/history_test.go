@@ -147,7 +147,9 @@ func TestSpaceWarning(t *testing.T) {
 func TestSpaceAlarm(t *testing.T) {
 	t.Parallel()
 	const quota = 16 << 20
-	cluster := servers.EtcdCluster(t, 1, fmt.Sprintf("--quota-backend-bytes=%d", quota))
+	// The size that etcd tells is that of its last batch to the disk: each write is one here,
+	// so that none but the last goes over the warning level and the quota at once.
+	cluster := servers.EtcdCluster(t, 1, fmt.Sprintf("--quota-backend-bytes=%d", quota), "--backend-batch-limit=1")
 	log := &lockedBuffer{}
 	c := configured(cluster.Address())
 	c.HistoryRetention = minRetention
@@ -162,6 +164,7 @@ func TestSpaceAlarm(t *testing.T) {
 		var v storage.Version
 		if v, err = b.Commit(t.Context(), guard, []storage.Op{storage.Put("big", make([]byte, 256<<10))}); err == nil {
 			guard.Version = v
+			b.history.wait() // for the look at the space that this commit began
 			continue
 		}
 		if item, getErr := b.Get(t.Context(), guard.Key); getErr == nil && item.Version != guard.Version {

@@ -51,6 +51,37 @@ const (
 	dropped      // a read that failed, or a write that was not applied
 )
 
+// settle makes the search for an order short where writes have unknown outcomes. One whose
+// value nobody read is left out: had it taken effect, its value was gone again before a read,
+// so nobody can tell. One whose value was read took effect before the first answer with it.
+// value returns what only this write leaves behind, "" for a read and for a write that leaves
+// what others leave too. Reads have a string as their output, writes have none.
+func (h *history) settle(value func(input any) string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	shown := map[string]int64{} // when the first answer with a value came
+	for _, op := range h.ops {
+		if v, read := op.Output.(string); read {
+			first, before := shown[v]
+			if !before || op.Return < first {
+				shown[v] = op.Return
+			}
+		}
+	}
+	settled := h.ops[:0]
+	for _, op := range h.ops {
+		if v := value(op.Input); v != "" && op.Return == math.MaxInt64 {
+			first, read := shown[v]
+			if !read {
+				continue
+			}
+			op.Return = max(first, op.Call)
+		}
+		settled = append(settled, op)
+	}
+	h.ops = settled
+}
+
 // check asks whether one order of the calls explains all that was seen.
 func (h *history) check(t *T, model porcupine.Model) {
 	if t.Failed() {

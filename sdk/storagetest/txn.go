@@ -201,6 +201,7 @@ func linearizableBatches(t *T) {
 		})
 	}
 	group.Wait()
+	seen.settle(func(input any) string { return input.(batchInput).value }) //nolint:errcheck // the history holds nothing else
 	seen.check(t, multiKey())
 }
 
