@@ -12,6 +12,8 @@ import (
 	"time"
 
 	hcli "github.com/hashicorp/cli"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/pluginflags"
 )
 
 // Env is what the commands use of the process they run in.
@@ -90,14 +92,9 @@ func (c *command) Run(args []string) int {
 func (c *command) run(args []string) (well bool, err error) {
 	var from source
 	flags := c.flags(&from)
-	var rest []string
-	for len(args) > 0 {
-		if err := flags.Parse(args); err != nil {
-			return false, err
-		}
-		if args = flags.Args(); len(args) > 0 {
-			rest, args = append(rest, args[0]), args[1:]
-		}
+	rest, err := pluginflags.Parse(flags, args)
+	if err != nil {
+		return false, err
 	}
 	if err := c.action.take(rest); err != nil {
 		return false, err

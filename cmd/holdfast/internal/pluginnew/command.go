@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	hcli "github.com/hashicorp/cli"
+
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/pluginflags"
 )
 
 // Env is what the command uses of the process it runs in.
@@ -76,14 +78,9 @@ func (c *command) flags(o *options) *flag.FlagSet {
 func (c *command) parse(args []string) (options, error) {
 	var o options
 	flags := c.flags(&o)
-	var rest []string
-	for len(args) > 0 {
-		if err := flags.Parse(args); err != nil {
-			return options{}, err
-		}
-		if args = flags.Args(); len(args) > 0 {
-			rest, args = append(rest, args[0]), args[1:]
-		}
+	rest, err := pluginflags.Parse(flags, args)
+	if err != nil {
+		return options{}, err
 	}
 	if len(rest) != 2 {
 		return options{}, fmt.Errorf("want a name and a directory, got %d argument(s): holdfast plugin new NAME DIR", len(rest))

@@ -15,6 +15,7 @@ import (
 	hcli "github.com/hashicorp/cli"
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/pluginflags"
 	"github.com/holdfast/holdfast/host/plugin"
 )
 
@@ -71,14 +72,7 @@ func (c *command) flags(o *options) *flag.FlagSet {
 	f := flag.NewFlagSet("plugin shell", flag.ContinueOnError)
 	f.SetOutput(c.env.Stderr)
 	o.spec.Options = make(map[string]any)
-	f.Func("config", "`NAME=VALUE` of the storage stanza; may be repeated", func(text string) error {
-		name, value, ok := strings.Cut(text, "=")
-		if !ok || name == "" {
-			return errors.New("want NAME=VALUE")
-		}
-		o.spec.Options[name] = value
-		return nil
-	})
+	f.Func("config", "`NAME=VALUE` of the storage stanza; may be repeated", pluginflags.Assign(o.spec.Options))
 	f.Func("env", "`NAME=VALUE` of the plugin's environment; may be repeated", func(text string) error {
 		o.spec.Env = append(o.spec.Env, text)
 		return nil
@@ -112,21 +106,22 @@ func (c *command) Run(args []string) int {
 func (c *command) parse(args []string) (*options, error) {
 	o := &options{}
 	flags := c.flags(o)
-	if err := flags.Parse(args); err != nil {
+	rest, err := pluginflags.Parse(flags, args)
+	if err != nil {
 		return nil, err
 	}
 	switch {
-	case flags.NArg() > 1:
-		return nil, fmt.Errorf("unexpected argument %q: flags come before BIN", flags.Arg(1))
-	case (flags.NArg() == 1) == (o.spec.Attach != ""):
+	case len(rest) > 1:
+		return nil, fmt.Errorf("unexpected argument %q: one plugin at a time", rest[1])
+	case (len(rest) == 1) == (o.spec.Attach != ""):
 		return nil, errors.New("say which plugin to call: BIN, or -attach=ADDRESS")
 	case hclog.LevelFromString(o.logLevel) == hclog.NoLevel:
 		return nil, fmt.Errorf("-log-level is %q, want trace, debug, info, warn, error or off", o.logLevel)
 	case o.timeout <= 0:
 		return nil, fmt.Errorf("-timeout is %v, want more than nothing", o.timeout)
 	}
-	if flags.NArg() == 1 {
-		path, err := filepath.Abs(flags.Arg(0))
+	if len(rest) == 1 {
+		path, err := filepath.Abs(rest[0])
 		if err != nil {
 			return nil, fmt.Errorf("find the plugin: %w", err)
 		}

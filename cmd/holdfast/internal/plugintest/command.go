@@ -13,6 +13,7 @@ import (
 
 	hcli "github.com/hashicorp/cli"
 
+	"github.com/holdfast/holdfast/cmd/holdfast/internal/pluginflags"
 	"github.com/holdfast/holdfast/sdk/storagetest"
 )
 
@@ -109,7 +110,8 @@ Options:
 func (c *command) flags(o *options) *flag.FlagSet {
 	f := flag.NewFlagSet("plugin test", flag.ContinueOnError)
 	f.SetOutput(c.env.Stderr)
-	f.Func("config", "`NAME=VALUE` of the storage stanza; may be repeated", assignTo(&o.config))
+	o.config, o.elsewhere = make(map[string]any), make(map[string]any)
+	f.Func("config", "`NAME=VALUE` of the storage stanza; may be repeated", pluginflags.Assign(o.config))
 	c.harnessFlags(f, o)
 	f.Func("expect", "`PROFILES` that the plugin must offer and keep, with commas: core, txn, ha, process", func(text string) error {
 		for name := range strings.SplitSeq(text, ",") {
@@ -135,7 +137,7 @@ func (c *command) flags(o *options) *flag.FlagSet {
 // harnessFlags are those of harnessOptions.
 func (c *command) harnessFlags(f *flag.FlagSet, o *options) {
 	f.Func("elsewhere", "`NAME=VALUE` that makes the configuration mean another set of data in the same store, for example path=other/; may be repeated",
-		assignTo(&o.elsewhere))
+		pluginflags.Assign(o.elsewhere))
 	f.Func("link", "`OPTION` that names the one address of the store, host:port or a URL: the suite puts a proxy there and breaks the connection. After a comma, NAME=VALUE that keep the plugin from finding another way", func(text string) (err error) {
 		o.link, err = parseLink(text)
 		return err
@@ -150,21 +152,6 @@ func (c *command) harnessFlags(f *flag.FlagSet, o *options) {
 		return nil
 	})
 	f.BoolVar(&o.long, "long", false, "run the cases that are cut short on a slow store at full length")
-}
-
-// assignTo returns the parser of a flag that may be repeated, NAME=VALUE.
-func assignTo(options *map[string]any) func(string) error {
-	return func(text string) error {
-		name, value, ok := strings.Cut(text, "=")
-		if !ok || name == "" {
-			return errors.New("want NAME=VALUE")
-		}
-		if *options == nil {
-			*options = make(map[string]any)
-		}
-		(*options)[name] = value
-		return nil
-	}
 }
 
 // casesOf returns the IDs of the cases that name means: a profile's, or the one.
@@ -185,14 +172,9 @@ func casesOf(name string) []string {
 func (c *command) parse(args []string) (*options, error) {
 	o := &options{}
 	flags := c.flags(o)
-	var rest []string
-	for len(args) > 0 {
-		if err := flags.Parse(args); err != nil {
-			return nil, err
-		}
-		if args = flags.Args(); len(args) > 0 {
-			rest, args = append(rest, args[0]), args[1:]
-		}
+	rest, err := pluginflags.Parse(flags, args)
+	if err != nil {
+		return nil, err
 	}
 	switch {
 	case o.list || o.hold:

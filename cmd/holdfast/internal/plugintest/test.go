@@ -87,11 +87,8 @@ func (p *program) harness(o *options) storagetest.Harness {
 		Only:      o.only,
 		Reproduce: func(one storagetest.Case, seed uint64) string { return p.commandLine(o, one.ID, seed) },
 	}
-	if o.elsewhere != nil {
+	if len(o.elsewhere) > 0 {
 		elsewhere := maps.Clone(p.spec.Options)
-		if elsewhere == nil {
-			elsewhere = make(map[string]any)
-		}
 		maps.Copy(elsewhere, o.elsewhere)
 		h.Elsewhere = func(ctx context.Context) (storage.Backend, storage.Capabilities, error) {
 			return p.client(ctx, elsewhere)
