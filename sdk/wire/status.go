@@ -109,7 +109,7 @@ func causeOf(ctx context.Context, st *status.Status, detail *pb.Error) error {
 		cause = &storage.TooLargeError{What: tl.GetWhat(), Unit: tl.GetUnit(), Size: int(tl.GetSize()), Limit: int(tl.GetLimit())}
 	}
 	if code := st.Code(); code == codes.DeadlineExceeded || code == codes.Canceled {
-		if ended := contextError(ctx); ended != nil {
+		if ended := contextError(ctx, code); ended != nil {
 			cause = errors.Join(cause, ended)
 		}
 	}
@@ -142,14 +142,16 @@ func errorDetail(st *status.Status) *pb.Error {
 	return nil
 }
 
-// contextError is ctx.Err(), and DeadlineExceeded already at the deadline: gRPC may
-// notice it before ctx does.
-func contextError(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
+// earliest is how long before the deadline of a call a plugin may say that it has passed: gRPC's
+// C core, and so Python's and others', keeps time in milliseconds that it rounds down.
+const earliest = 10 * time.Millisecond
+
+// contextError is ctx.Err() after a call that ended with code. gRPC, on either side, may notice
+// the deadline before ctx does; then it waits for ctx, so that the caller sees the same.
+func contextError(ctx context.Context, code codes.Code) error {
+	deadline, ok := ctx.Deadline()
+	if left := time.Until(deadline); ok && (left <= 0 || code == codes.DeadlineExceeded && left <= earliest) {
+		<-ctx.Done()
 	}
-	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
-		return context.DeadlineExceeded
-	}
-	return nil
+	return ctx.Err()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -114,6 +115,28 @@ func TestStatusWithoutDetail(t *testing.T) {
 			t.Errorf("%v: got a context's error though the context of the call is alive", code)
 		}
 	}
+}
+
+// A plugin that sees the deadline a moment before its host.
+func TestDeadlineSeenEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			code codes.Code
+			left time.Duration
+			want bool
+		}{
+			{codes.DeadlineExceeded, time.Millisecond, true},
+			{codes.DeadlineExceeded, time.Second, false}, // a time limit of its own
+			{codes.Canceled, time.Millisecond, false},    // nobody cancelled the call
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), test.left)
+			got := fromStatus(ctx, "sqlite", "watch", status.Error(test.code, "over"))
+			if errors.Is(got, context.DeadlineExceeded) != test.want || (ctx.Err() != nil) != test.want {
+				t.Errorf("%v, %v before the deadline: got %v, the context says %v; want its error: %t", test.code, test.left, got, ctx.Err(), test.want)
+			}
+			cancel()
+		}
+	})
 }
 
 func TestContextErrorOfTheCallSurvives(t *testing.T) {
