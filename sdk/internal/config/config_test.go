@@ -185,6 +185,7 @@ func TestStanzaMustBeAnObject(t *testing.T) {
 	}
 }
 
+// FuzzDecodeRoundTrip: what a struct holds comes back from its JSON.
 func FuzzDecodeRoundTrip(f *testing.F) {
 	f.Add("a:1", "t", -8, true, int64(time.Second), "x", uint8(3))
 	f.Fuzz(func(t *testing.T, address, token string, parallel int, verify bool, timeout int64, server string, small uint8) {
