@@ -15,8 +15,9 @@ import (
 )
 
 // lossWait is how long the state of a connection may lag behind the calls that failed
-// because it is lost.
-const lossWait = 20 * time.Millisecond
+// because it is lost: goroutines of gRPC have to run for it, on a machine that may be busy. A
+// plugin that says UNAVAILABLE without our details, and stays, is as much slower.
+const lossWait = 250 * time.Millisecond
 
 // conn is a connection to a plugin whose failed calls tell more: one that was never
 // sent says so, and one that failed because the connection was lost returns when that shows

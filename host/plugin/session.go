@@ -90,7 +90,11 @@ func connect(ctx context.Context, spec Spec, options []byte, log hclog.Logger) (
 		retired:   make(chan struct{}),
 		committed: make(chan struct{}),
 	}
-	if err := s.configure(ctx, spec, options); err != nil {
+	err = s.configure(ctx, spec, options)
+	if err == nil {
+		err = s.awaitReady(ctx)
+	}
+	if err != nil {
 		if errors.Is(err, storage.ErrUnavailable) {
 			err = p.explain(err)
 		}
@@ -130,6 +134,21 @@ func (s *session) configure(ctx context.Context, spec Spec, options []byte) erro
 	}
 	s.desc, s.backend = desc, backend
 	s.wills.takes = s.peer.lastWill() && desc.LastWill
+	return nil
+}
+
+// awaitReady waits until the state of the connection shows what a call has proved. gRPC lets
+// calls through a moment before it says READY (balancer_wrapper.go, UpdateState), and from here on
+// any other state means that the connection is lost.
+func (s *session) awaitReady(ctx context.Context) error {
+	for s.peer.connection().GetState() == connectivity.Connecting {
+		if !s.peer.connection().WaitForStateChange(ctx, connectivity.Connecting) {
+			return fmt.Errorf("wait for the connection to the plugin: %w", ctx.Err())
+		}
+	}
+	if !s.usable() {
+		return fmt.Errorf("%w: the connection to the plugin was lost as soon as it was made", storage.ErrUnavailable)
+	}
 	return nil
 }
 

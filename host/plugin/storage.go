@@ -236,6 +236,7 @@ func (s *Storage) acquire(ctx context.Context) (*session, error) {
 				return current, nil
 			}
 			current.calls.Done()
+			current.fail(errGone) // if nobody has seen it yet, nobody would wake this call
 		}
 		select {
 		case <-changed:
