@@ -31,6 +31,7 @@ func TestFaults(t *testing.T) {
 		{"credentials revoked and given back", []trialOf{
 			{"consul", consulRevoked}, {"etcd", etcdRevoked}, {"zookeeper", zookeeperRevoked},
 		}},
+		{"disk full", diskFull()},
 		{"space alarm raised and disarmed", []trialOf{{"etcd", etcdFull}}},
 	} {
 		t.Run(f.name, func(t *testing.T) {
