@@ -83,20 +83,27 @@ func TestConnectionSaysLateThatItIsReady(t *testing.T) {
 	stop := serveAt(t, path, p)
 	defer stop()
 
-	opened := make(chan struct{})
 	var s *plugin.Storage
+	var err error
+	opened := make(chan struct{})
+	ctx, logger := within(t, patience), newLog(t)
 	go func() {
 		defer close(opened)
-		s, _ = open(t, plugin.Spec{Type: "good", Attach: "unix://" + path})
+		s, err = plugin.Open(ctx, plugin.Spec{Type: "good", Attach: "unix://" + path}, logger)
 	}()
-	<-configured
+	select {
+	case <-configured:
+	case <-opened:
+	}
 	select {
 	case <-opened:
 		t.Error("Open returned before the connection said that it is ready")
 	case <-time.After(100 * time.Millisecond):
 	}
 	close(tell)
-	<-opened
+	if <-opened; err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Write(within(t, patience), []storage.Op{storage.Put("a", nil)}); err != nil {
 		t.Error(err)
 	}

@@ -95,8 +95,7 @@ func TestSuite(t *testing.T) {
 			// GOGC: where the processor is scarce the race detector's memory grows until C-24, which
 			// can not be changed in the host of then, takes it for a leak.
 			out, err := exec.CommandContext(t.Context(), filepath.Join(p.host, "holdfast"), "plugin", "test", plugin,
-				"-expect=core,txn,ha", "-env=GORACE=atexit_sleep_ms=0",
-				"-env=GOGC=50").CombinedOutput()
+				"-expect=core,txn,ha", "-env=GORACE=atexit_sleep_ms=0", "-env=GOGC=50").CombinedOutput()
 			t.Logf("%s", out)
 			harness.CheckRaces(t, "the suite or the plugin", string(out))
 			if err != nil {
